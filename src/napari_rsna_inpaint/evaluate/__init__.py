@@ -1,0 +1,1 @@
+"""Phantoms and measures that say how well detection works."""
