@@ -1,0 +1,293 @@
+"""Pixels of one DICOM slice, decoded and turned into Hounsfield units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom import uid
+from pydicom.pixels import get_decoder
+
+from napari_rsna_inpaint.io import jpeg
+from napari_rsna_inpaint.io.header import Header, NotReadable, open_dicom, read_dataset, tolerant
+from napari_rsna_inpaint.volume import Note
+
+AIR_HU = -1024
+MAX_SIDE = 8192
+# Below lies only padding of some scanners (-3024), above only a wrong rescale.
+PLAUSIBLE_HU = (-3100, 32767)
+_PLUGINS = {
+    uid.RLELossless: ("pydicom", "pydicom"),
+    uid.JPEGLSLossless: ("pyjpegls", "pyjpegls"),
+    uid.JPEGLSNearLossless: ("pyjpegls", "pyjpegls"),
+    uid.JPEG2000Lossless: ("pylibjpeg", "pylibjpeg pylibjpeg-openjpeg"),
+    uid.JPEG2000: ("pylibjpeg", "pylibjpeg pylibjpeg-openjpeg"),
+    uid.HTJ2KLossless: ("pylibjpeg", "pylibjpeg pylibjpeg-openjpeg"),
+    uid.HTJ2KLosslessRPCL: ("pylibjpeg", "pylibjpeg pylibjpeg-openjpeg"),
+    uid.HTJ2K: ("pylibjpeg", "pylibjpeg pylibjpeg-openjpeg"),
+    **dict.fromkeys(jpeg.SYNTAXES, (jpeg.LABEL, "imagecodecs")),
+}
+_LOSSY = {
+    uid.JPEGBaseline8Bit,
+    uid.JPEGExtended12Bit,
+    uid.JPEGLSNearLossless,
+    uid.JPEG2000,
+    uid.HTJ2K,
+}
+_ENDS_WITH_EOI = {*jpeg.SYNTAXES, uid.JPEGLSLossless, uid.JPEGLSNearLossless}
+
+
+class DecoderMissing(Exception):
+    """No installed decoder for a transfer syntax; the text names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice in Hounsfield units.
+
+    Attributes
+    ----------
+    hu
+        ``(y, x)`` int16 where exact, else float32.
+    notes
+        What had to be repaired.
+    """
+
+    hu: npt.NDArray[Any]
+    notes: tuple[Note, ...] = ()
+
+
+def is_lossy(header: Header) -> bool:
+    """Whether detail was lost to compression, by declaration or by transfer syntax."""
+    return header.lossy_ratio is not None or header.transfer_syntax in _LOSSY
+
+
+@cache
+def _decoder(syntax: str) -> tuple[Any, str]:
+    """Pydicom's decoder of a syntax and the one plugin trusted with it."""
+    name = uid.UID(syntax).name
+    try:
+        decoder = get_decoder(uid.UID(syntax))
+    except NotImplementedError:
+        raise DecoderMissing(
+            f"Images compressed as {name} cannot be read. Convert them to an uncompressed "
+            "transfer syntax."
+        ) from None
+    if not uid.UID(syntax).is_encapsulated:
+        return decoder, ""
+    if syntax not in _PLUGINS:
+        raise DecoderMissing(
+            f"Images compressed as {name} cannot be read. Convert them to an uncompressed "
+            "transfer syntax."
+        )
+    plugin, packages = _PLUGINS[uid.UID(syntax)]
+    if plugin == jpeg.LABEL:
+        decoder.add_plugin(plugin, (jpeg.__name__, "decode_frame"))
+    if plugin not in decoder.available_plugins:
+        raise DecoderMissing(
+            f"The decoder for {name} is not installed. Run: python -m pip install {packages}"
+        )
+    return decoder, plugin
+
+
+def check_decoder(header: Header) -> None:
+    """Raise ``DecoderMissing`` if nothing installed reads the pixels of a slice."""
+    _decoder(header.transfer_syntax)
+
+
+class PixelReader:
+    """Decodes slices one at a time; keeps the last multi-frame file parsed."""
+
+    def __init__(self) -> None:
+        self._parsed: tuple[str, pydicom.FileDataset] | None = None
+
+    def _dataset(self, header: Header) -> pydicom.FileDataset:
+        if self._parsed and self._parsed[0] == header.source.name:
+            return self._parsed[1]
+        with open_dicom(header.source) as stream:
+            dataset = read_dataset(BytesIO(stream.read()))
+        self._parsed = (header.source.name, dataset) if header.frame is not None else None
+        return dataset
+
+    def stored(self, header: Header) -> npt.NDArray[np.integer]:
+        """Stored values ``(y, x)`` of a slice, high bits masked.
+
+        Raises
+        ------
+        NotReadable
+            If the pixels are damaged or impossible.
+        DecoderMissing
+            If no decoder is installed.
+        """
+        return self._stored(header)[0]
+
+    def _stored(self, header: Header) -> tuple[npt.NDArray[np.integer], pydicom.FileDataset]:
+        if header.pixel_problem:
+            raise NotReadable(header.pixel_problem)
+        if max(header.rows, header.columns) > MAX_SIDE:
+            raise NotReadable(f"{header.rows} x {header.columns} pixels is no CT slice")
+        decoder, plugin = _decoder(header.transfer_syntax)
+        with tolerant():
+            dataset = self._dataset(header)
+            if header.transfer_syntax in _ENDS_WITH_EOI:
+                _check_end(dataset)
+            if "TransferSyntaxUID" not in dataset.file_meta:
+                dataset.file_meta.TransferSyntaxUID = uid.UID(header.transfer_syntax)
+            try:
+                array, _ = decoder.as_array(
+                    dataset, index=header.frame or 0, raw=True, decoding_plugin=plugin
+                )
+            # Some decoders raise BaseException subclasses of their own on damaged data.
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:
+                raise NotReadable("its pixel data are damaged") from None
+        if array.shape != (header.rows, header.columns):
+            raise NotReadable(f"decoded to {array.shape} pixels instead of the declared size")
+        return array, dataset
+
+    def hounsfield(self, header: Header) -> Slice:
+        """Decode one slice to Hounsfield units.
+
+        Padding becomes air (-1024 HU); MONOCHROME1 only concerns the display.
+
+        Raises
+        ------
+        NotReadable
+            If the pixels are damaged or no rescale makes them Hounsfield units.
+        DecoderMissing
+            If no decoder is installed.
+        """
+        stored, dataset = self._stored(header)
+        if header.has_lut:
+            hu = pydicom.pixels.apply_modality_lut(stored, dataset).astype(np.int32)
+            note = Note("modality-lut", "Hounsfield units come from a lookup table in the file.")
+            return Slice(_mask_padding(hu, stored, header).astype(np.int16), (note,))
+        if header.slope is None or header.intercept is None:
+            raise NotReadable("it has no rescale to Hounsfield units")
+        slope, intercept = header.slope, header.intercept
+        notes: tuple[Note, ...] = ()
+        values = stored
+        if wraps(header):
+            values, intercept, notes = _unwrap(stored, header)
+        if not header.signed and header.bits_stored == 16:
+            values, notes = _fix_sign(values, header, notes)
+        hu = _mask_padding(_rescale(values, slope, intercept), stored, header)
+        low, high = (float(hu.min()), float(hu.max()))
+        if low < PLAUSIBLE_HU[0] or high > PLAUSIBLE_HU[1]:
+            raise NotReadable(f"its values ({low:.0f} to {high:.0f}) are no Hounsfield units")
+        if uid.UID(header.transfer_syntax).is_encapsulated and _saturated(stored, header):
+            raise NotReadable("its compressed pixel data are damaged")
+        return Slice(hu, notes)
+
+
+def _check_end(dataset: pydicom.Dataset) -> None:
+    """Refuse a stream without its end marker: decoding it is slow and gives wrong pixels."""
+    from pydicom.encaps import generate_frames
+
+    frames = generate_frames(
+        dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)
+    )
+    try:
+        complete = all(b"\xff\xd9" in frame[-16:] for frame in frames)
+    except Exception:
+        complete = False
+    if not complete:
+        raise NotReadable("its compressed pixel data end early")
+
+
+def wraps(header: Header) -> bool:
+    """Whether the values may have been stored with 1000 lost to a 12-bit wrap."""
+    return (
+        header.bits_stored == 12
+        and not header.signed
+        and header.intercept is not None
+        and header.intercept > -100
+    )
+
+
+def _unwrap(
+    stored: npt.NDArray[np.integer], header: Header
+) -> tuple[npt.NDArray[np.integer], float, tuple[Note, ...]]:
+    """Undo a 12-bit wrap where air lies at the top of the range; see `wraps`."""
+    assert header.intercept is not None
+    unwrapped = stored.astype(np.int32) + 1000
+    unwrapped[unwrapped >= 4096] -= 4096
+    air = np.count_nonzero(unwrapped < 200) / unwrapped.size
+    if air < 0.001:
+        return stored, header.intercept, ()
+    note = Note(
+        "rsna-wrap-4096",
+        "Stored values had wrapped at 4096 (air appeared as bone); they were unwrapped and the "
+        "rescale intercept set to -1000.",
+    )
+    return unwrapped, -1000.0, (note,)
+
+
+def _fix_sign(
+    stored: npt.NDArray[np.integer], header: Header, notes: tuple[Note, ...]
+) -> tuple[npt.NDArray[np.integer], tuple[Note, ...]]:
+    """Read unsigned values as signed where only that gives Hounsfield units."""
+    assert header.slope is not None
+    assert header.intercept is not None
+    real = stored[~_is_padding(stored, header)]
+    if not real.size or real.max() * header.slope + header.intercept <= PLAUSIBLE_HU[1]:
+        return stored, notes
+    signed = stored.astype(np.uint16).view(np.int16)
+    note = Note(
+        "sign-corrected",
+        "Pixel values declared as unsigned are signed; they were read as signed.",
+    )
+    return signed, (*notes, note)
+
+
+def is_integral(header: Header) -> bool:
+    """Whether the rescale turns whole numbers into whole numbers."""
+    return header.has_lut or (
+        header.slope is not None
+        and header.intercept is not None
+        and header.slope.is_integer()
+        and header.intercept.is_integer()
+    )
+
+
+def _rescale(
+    stored: npt.NDArray[np.integer], slope: float, intercept: float
+) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
+    if slope.is_integer() and intercept.is_integer():
+        exact = stored.astype(np.int32)
+        exact *= int(slope)
+        exact += int(intercept)
+        if exact.min() >= -32768 and exact.max() <= 32767:
+            return exact.astype(np.int16)
+    return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+
+
+def _mask_padding(
+    hu: npt.NDArray[Any], stored: npt.NDArray[np.integer], header: Header
+) -> npt.NDArray[Any]:
+    if header.padding is not None:
+        hu[_is_padding(stored, header)] = AIR_HU
+    return hu
+
+
+def _is_padding(stored: npt.NDArray[np.integer], header: Header) -> npt.NDArray[np.bool_]:
+    if header.padding is None:
+        return np.zeros(stored.shape, dtype=bool)
+    low, high = header.padding
+    return (stored >= low) & (stored <= high)
+
+
+def _saturated(stored: npt.NDArray[np.integer], header: Header) -> bool:
+    """More than 0.5 % of all 16-bit values at their limit: the mark of a broken stream."""
+    if header.bits_stored < 16:
+        return False
+    limits = np.iinfo(np.int16 if header.signed else np.uint16)
+    ends = (stored == limits.max) | ((stored == limits.min) if header.signed else False)
+    ends &= ~_is_padding(stored, header)
+    return bool(np.count_nonzero(ends) > 0.005 * stored.size)
