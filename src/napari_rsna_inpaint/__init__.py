@@ -1,0 +1,33 @@
+"""Find what a diffusion model of healthy brains would not have drawn in a head CT.
+
+Research software, not a medical device.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from napari_rsna_inpaint.detection import Detection, detect, reinpaint
+    from napari_rsna_inpaint.io import read
+    from napari_rsna_inpaint.volume import CTVolume
+
+__all__ = ["CTVolume", "Detection", "__version__", "detect", "read", "reinpaint"]
+
+_HOMES = {
+    "CTVolume": "volume",
+    "read": "io",
+    "Detection": "detection",
+    "detect": "detection",
+    "reinpaint": "detection",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that a command that only reads does not load torch."""
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,71 @@
+"""The small protocol that every detector follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_rsna_inpaint.inpaint.resample import ModelGrid
+from napari_rsna_inpaint.volume import CTVolume
+
+#: ``(done, total)`` network evaluations.
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SliceScores:
+    """One slice as a detector sees it, on its model grid (z to the head, y posterior, x left).
+
+    Attributes
+    ----------
+    index
+        Position along the canonical ``z``.
+    residual
+        ``(y, x)`` float32 HU, original minus healthy completion; 0 where nothing was hidden.
+    scales
+        ``(n_scales, y, x)`` float32 HU, the same for every square size.
+    """
+
+    index: int
+    residual: npt.NDArray[np.float32]
+    scales: npt.NDArray[np.float32]
+
+
+class Detector(Protocol):
+    """Turns a volume into healthy completions, slice by slice.
+
+    ``name`` is the one of its entry point; ``scale_names`` labels the square sizes (mm) in
+    ``SliceScores.scales``; ``pixel_mm`` is the pixel size of its model grid.
+    """
+
+    name: str
+    scale_names: list[float]
+
+    @property
+    def pixel_mm(self) -> float:
+        """Pixel size of the model grid."""
+
+    def grid(self, volume: CTVolume, mask: npt.NDArray[np.bool_]) -> ModelGrid:
+        """Model grid on which the slices are computed; ``mask`` canonical ``(z, y, x)``."""
+
+    def run(
+        self,
+        volume: CTVolume,
+        mask: npt.NDArray[np.bool_],
+        *,
+        indices: Sequence[int],
+        seed: int,
+        on_step: OnStep | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[SliceScores]:
+        """Yield every slice of ``indices`` (canonical ``z``) as soon as it is finished.
+
+        ``mask`` is the canonical ``(z, y, x)`` brain mask. Raises ``Cancelled``.
+        """
+
+    def provenance(self) -> dict[str, Any]:
+        """Everything needed to repeat the run: model, parameters, device."""

@@ -1,0 +1,165 @@
+"""Detector ``grid``: a grid of squares inpainted by a model of healthy brains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_rsna_inpaint.detection.base import OnStep, SliceScores
+from napari_rsna_inpaint.diffusion.model import find_model, load_denoiser, model_sha256
+from napari_rsna_inpaint.inpaint.engine import (
+    Job,
+    SliceContext,
+    complete,
+    evaluations_per_job,
+    job_seed,
+)
+from napari_rsna_inpaint.inpaint.grid import grid_holes
+from napari_rsna_inpaint.inpaint.protocols import GridConfig
+from napari_rsna_inpaint.inpaint.resample import ModelGrid
+from napari_rsna_inpaint.volume import CTVolume
+
+#: Images a network call; larger batches gain little on a CPU.
+CPU_BATCH = 8
+GPU_BATCH = 256
+
+
+class GridDetector:
+    """Hides every part of the brain in turn and measures what comes back.
+
+    The residual of a pixel is averaged over all squares of one size that covered it, then
+    over the sizes.
+    """
+
+    name = "grid"
+
+    def __init__(
+        self,
+        config: GridConfig,
+        *,
+        model: str | Path | None = None,
+        device: str = "auto",
+        backend: str = "torch",
+        batch_size: int | None = None,
+    ) -> None:
+        self.config = config
+        self.scale_names = list(config.sizes_mm)
+        self._folder = find_model(model)
+        self._denoiser = load_denoiser(self._folder, device=device, backend=backend)
+        on_gpu = self._denoiser.device.type == "cuda"
+        self._batch_size = batch_size or (GPU_BATCH if on_gpu else CPU_BATCH)
+
+    @property
+    def pixel_mm(self) -> float:
+        """Pixel size of the model grid."""
+        return self._denoiser.config.pixel_mm
+
+    def grid(self, volume: CTVolume, mask: npt.NDArray[np.bool_]) -> ModelGrid:
+        """Model grid around the brain."""
+        model = self._denoiser.config
+        return ModelGrid.around(
+            mask, volume.spacing[1:], model.pixel_mm, divisor=model.network.divisor
+        )
+
+    def run(
+        self,
+        volume: CTVolume,
+        mask: npt.NDArray[np.bool_],
+        *,
+        indices: Sequence[int],
+        seed: int,
+        on_step: OnStep | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[SliceScores]:
+        """Yield every slice as soon as its last square is filled (see ``Detector``)."""
+        model_grid = self.grid(volume, mask)
+        planned = {z: self._holes(model_grid, mask[z]) for z in indices}
+        per_job = self.config.samples * evaluations_per_job(self.config.sampling)
+        total = per_job * sum(planned.values())
+        done = 0
+
+        def count(n: int) -> None:
+            nonlocal done
+            done += n
+            if on_step is not None:
+                on_step(done, total)
+
+        hu = volume.to_canonical(volume.hu)
+        results = complete(
+            self._jobs(hu, mask, model_grid, indices, seed),
+            self._denoiser,
+            self.config.sampling,
+            batch_size=self._batch_size,
+            neighbours=self.config.neighbours,
+            on_evaluations=count,
+            cancelled=cancelled,
+        )
+        for z in indices:
+            yield self._collect(z, model_grid, planned[z] * self.config.samples, results)
+
+    def _holes(self, model_grid: ModelGrid, mask: npt.NDArray[np.bool_]) -> int:
+        return sum(1 for _ in self._grid_holes(model_grid.mask_to_model(mask)))
+
+    def _grid_holes(self, brain: npt.NDArray[np.bool_]) -> Iterator:
+        pixel = self._denoiser.config.pixel_mm
+        sizes = tuple(max(1, round(size / pixel)) for size in self.config.sizes_mm)
+        return grid_holes(brain, sizes, self.config.offsets, self.config.period)
+
+    def _jobs(
+        self,
+        hu: npt.NDArray,
+        mask: npt.NDArray[np.bool_],
+        model_grid: ModelGrid,
+        indices: Sequence[int],
+        seed: int,
+    ) -> Iterator[Job]:
+        for z in indices:
+            context = slice_context(hu, mask, model_grid, z)
+            for hole in self._grid_holes(context.brain):
+                for sample in range(self.config.samples):
+                    yield Job(
+                        context, hole.mask, job_seed(seed, z, hole.number, sample), hole.scale
+                    )
+
+    def _collect(
+        self, z: int, model_grid: ModelGrid, n_jobs: int, results: Iterator
+    ) -> SliceScores:
+        n_scales = len(self.scale_names)
+        total = np.zeros((n_scales, *model_grid.shape), np.float32)
+        count = np.zeros_like(total)
+        for _ in range(n_jobs):
+            job, completion = next(results)
+            total[job.scale] += np.where(job.hole, job.context.image - completion, 0)
+            count[job.scale] += job.hole
+        scales = total / np.maximum(count, 1)
+        covered = (count > 0).sum(0)
+        return SliceScores(z, scales.sum(0) / np.maximum(covered, 1), scales)
+
+    def provenance(self) -> dict[str, Any]:
+        """Model, parameters and device of this detector."""
+        return {
+            "detector": self.name,
+            "parameters": self.config.model_dump(mode="json"),
+            "model": self._folder.name,
+            "model_sha256": model_sha256(self._folder),
+            "device": str(self._denoiser.device),
+            "backend": self._denoiser.backend,
+            "batch_size": self._batch_size,
+        }
+
+
+def slice_context(
+    hu: npt.NDArray, mask: npt.NDArray[np.bool_], model_grid: ModelGrid, z: int
+) -> SliceContext:
+    """One canonical native slice with its neighbours, on the model grid."""
+    return SliceContext(
+        index=z,
+        image=model_grid.image_to_model(hu[z]),
+        brain=model_grid.mask_to_model(mask[z]),
+        below=model_grid.image_to_model(hu[z - 1]) if z > 0 else None,
+        above=model_grid.image_to_model(hu[z + 1]) if z + 1 < len(hu) else None,
+    )

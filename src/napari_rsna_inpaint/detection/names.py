@@ -1,0 +1,22 @@
+"""Names of what can be chosen, without loading torch."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+ENTRY_POINT_GROUP = "napari_rsna_inpaint.detectors"
+
+
+def detectors() -> list[str]:
+    """Names of the installed detectors."""
+    return sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)} | {"grid"})
+
+
+def protocols() -> dict[str, str]:
+    """Names of the protocols, each with a line on what it does."""
+    return {
+        "interactive": "quickest look: 2 square sizes, one grid, one step",
+        "fast": "2 square sizes, 2 half-shifted grids, one step (default)",
+        "full": "4 square sizes, 2 half-shifted grids, sampled in 5 steps",
+        "reference": "the published protocol: 4 sizes, 4 grids, 9 phases, DDIM 50 steps (slow)",
+    }

@@ -1,0 +1,61 @@
+"""Finished slices on disk, so that a stopped run can go on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_rsna_inpaint.detection.base import SliceScores
+
+
+class SliceStore:
+    """One file a slice in a folder that belongs to one input and one set of parameters.
+
+    Parameters
+    ----------
+    folder
+        Created on first use.
+    identity
+        Everything the result depends on (input hash, model, parameters, seed). Slices of
+        another identity are never taken.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        self._folder = folder / key
+
+    def load(self, index: int) -> SliceScores | None:
+        """The stored slice, or None where there is none or it is damaged."""
+        try:
+            with np.load(self._path(index)) as data:
+                return SliceScores(index, data["residual"], data["scales"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def save(self, scores: SliceScores) -> None:
+        """Store a finished slice; a kill in between leaves no half file."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(scores.index)
+        partial = path.with_suffix(".tmp")
+        with partial.open("wb") as file:
+            np.savez(file, residual=scores.residual, scales=scores.scales)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    def clear(self) -> None:
+        """Remove the stored slices once the result is complete."""
+        if self._folder.is_dir():
+            for path in self._folder.iterdir():
+                path.unlink()
+            self._folder.rmdir()
+            if not any(self._folder.parent.iterdir()):
+                self._folder.parent.rmdir()
+
+    def _path(self, index: int) -> Path:
+        return self._folder / f"slice_{index:04d}.npz"

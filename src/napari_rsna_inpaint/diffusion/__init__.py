@@ -1,0 +1,1 @@
+"""Noise schedule, samplers and denoisers of the conditional inpainting model."""

@@ -1,0 +1,1 @@
+"""Data set, hole generator and loop that train the denoiser."""
