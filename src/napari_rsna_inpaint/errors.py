@@ -1,5 +1,8 @@
 """The few ways a request can end other than well, each with its exit code."""
 
+# The names say what happened, not that something did.
+# ruff: noqa: N818
+
 from __future__ import annotations
 
 from collections.abc import Sequence

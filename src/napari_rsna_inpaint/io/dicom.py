@@ -13,16 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.errors import ChoiceNeeded, InputRefused
-from napari_rsna_inpaint.io.header import Header, NotReadable, read_headers
+from napari_rsna_inpaint.io.header import Header, read_headers
+from napari_rsna_inpaint.io.judge import group_series
 from napari_rsna_inpaint.io.pixels import (
-    DecoderMissing,
+    DecoderMissingError,
     PixelReader,
     check_decoder,
     is_integral,
-    wraps,
 )
 from napari_rsna_inpaint.io.scan import Skipped, Source
-from napari_rsna_inpaint.io.series import Series, group_series, refused_slices_note
+from napari_rsna_inpaint.io.series import Series, refused_slices_note
+from napari_rsna_inpaint.io.stream import NotReadableError
 from napari_rsna_inpaint.volume import CTVolume, Note
 
 _MEMORY_SHARE = 0.7
@@ -61,8 +62,10 @@ def plan(sources: Iterable[Source], skipped: Iterable[Skipped] = ()) -> Study:
     for source in sources:
         try:
             headers += read_headers(source)
-        except NotReadable as problem:
-            left_out.append(Skipped(source.name, str(problem)))
+        except NotReadableError as problem:
+            nifti = source.name.casefold().endswith((".nii", ".nii.gz"))
+            reason = "NIfTI file (open it by itself)" if nifti else str(problem)
+            left_out.append(Skipped(source.name, reason))
         except OSError:
             left_out.append(Skipped(source.name, "cannot be opened"))
     series, unused = group_series(headers, _same_pixels)
@@ -77,7 +80,7 @@ def _same_pixels(first: Header, second: Header) -> bool:
     reader = PixelReader()
     try:
         one, other = reader.hounsfield(first).hu, reader.hounsfield(second).hu
-    except (NotReadable, DecoderMissing):
+    except (NotReadableError, DecoderMissingError):
         return False
     return np.array_equal(one, other)
 
@@ -86,7 +89,7 @@ def _check_feasible(series: Series) -> None:
     for syntax_header in {h.transfer_syntax: h for h in series.slices}.values():
         try:
             check_decoder(syntax_header)
-        except DecoderMissing as missing:
+        except DecoderMissingError as missing:
             series.block("refused", "decoder-missing", str(missing))
             return
     size = 2 * len(series.slices) * series.first.rows * series.first.columns
@@ -126,7 +129,7 @@ def choose(study: Study, wanted: str | None) -> Series:
         If a person must pick.
     """
     if not study.series:
-        raise InputRefused(_nothing_found(study.skipped))
+        raise InputRefused(_nothing_found(study.skipped), "nothing-found")
     if wanted is not None:
         series = _named(study, wanted)
     else:
@@ -135,13 +138,14 @@ def choose(study: Study, wanted: str | None) -> Series:
             raise ChoiceNeeded(
                 f"The input holds {len(usable)} CT series. Name one of them.",
                 [s.describe() for s in usable],
+                "several-series",
             )
         series = usable[0] if usable else study.series[0]
     if series.blocked:
         outcome, reason = series.blocked
         if outcome == "ask":
-            raise ChoiceNeeded(reason.message, series.choices)
-        raise InputRefused(reason.message)
+            raise ChoiceNeeded(reason.message, series.choices, reason.code)
+        raise InputRefused(reason.message, reason.code)
     return series
 
 
@@ -192,7 +196,8 @@ def load(series: Series) -> tuple[CTVolume, list[Skipped]]:
     slices = series.slices
     reader = PixelReader()
     dtype = np.int16 if all(map(is_integral, slices)) else np.float32
-    hu: npt.NDArray[Any] = np.empty((len(slices), series.first.rows, series.first.columns), dtype)
+    shape = (len(slices), series.first.rows, series.first.columns)
+    hu: npt.NDArray[Any] = np.empty(shape, dtype)
     kept: list[int] = []
     skipped: list[Skipped] = []
     found: dict[str, tuple[Note, int]] = {}
@@ -200,11 +205,11 @@ def load(series: Series) -> tuple[CTVolume, list[Skipped]]:
     for index, header in enumerate(slices):
         try:
             decoded = reader.hounsfield(header)
-        except NotReadable as problem:
+        except NotReadableError as problem:
             skipped.append(Skipped(header.source.name, str(problem)))
             continue
-        except DecoderMissing as missing:
-            raise InputRefused(str(missing)) from None
+        except DecoderMissingError as missing:
+            raise InputRefused(str(missing), "decoder-missing") from None
         if decoded.hu.dtype == np.float32 and hu.dtype == np.int16:
             hu = hu.astype(np.float32)
         hu[len(kept)] = decoded.hu
@@ -214,10 +219,11 @@ def load(series: Series) -> tuple[CTVolume, list[Skipped]]:
             found[note.code] = (note, found.get(note.code, (note, 0))[1] + 1)
     if not kept:
         raise InputRefused(
-            f"No slice can be read: {skipped[0].reason}. Fetch the series again from its source."
+            f"No slice can be read: {skipped[0].reason}. Fetch the series again from its source.",
+            "no-readable-slice",
         )
     hu = hu[: len(kept)]
-    notes = list(series.notes)
+    notes = series.all_notes(kept)
     notes += [_counted(note, count, len(kept)) for note, count in found.values()]
     if skipped:
         notes.append(refused_slices_note(len(skipped), skipped[0].reason))
@@ -227,14 +233,20 @@ def load(series: Series) -> tuple[CTVolume, list[Skipped]]:
 
 
 def needs_pixels(series: Series) -> bool:
-    """Whether the header leaves open what the pixels mean."""
+    """Whether the headers leave open what the pixels mean, so that only `load` can tell."""
     if series.blocked:
         return False
-    rescales = {(h.slope, h.intercept, h.signed) for h in series.slices}
+    rescales = {(h.slope, h.intercept) for h in series.slices}
+    return len(rescales) > 1 or any(map(_is_open, series.slices))
+
+
+def _is_open(header: Header) -> bool:
+    usual_bits = 16 if header.signed else 12
     return (
-        len({(slope, intercept) for slope, intercept, _ in rescales}) > 1
-        or any(wraps(h) or ((h.intercept or 0.0) > -100 and not h.signed) for h in series.slices)
-        or any((h.bits_stored == 16 and not h.signed) or h.has_lut for h in series.slices)
+        header.has_lut
+        or header.intercept is None
+        or header.intercept > -100
+        or header.bits_stored != usual_bits
     )
 
 
@@ -270,21 +282,26 @@ def _check_air(hu: npt.NDArray[Any], series: Series) -> None:
         raise ChoiceNeeded(
             "No voxel is as dark as air, so the values are probably not Hounsfield units "
             f"(rescale intercept {series.first.intercept:g}). "
-            "Export the series again from its source."
+            "Export the series again from its source.",
+            code="no-air",
         )
 
 
+def spacing_mm(series: Series) -> tuple[float, float, float] | None:
+    """Voxel size ``(z, y, x)`` mm of a series that has positions, without its pixels."""
+    if not len(series.positions):
+        return None
+    kept = list(range(len(series.slices)))
+    nothing = np.broadcast_to(np.int16(0), (len(kept), 1, 1))
+    return CTVolume(nothing, series.affine(kept), series.positions).spacing
+
+
 def _volume(series: Series, hu: npt.NDArray[Any], kept: list[int], notes: list[Note]) -> CTVolume:
-    positions = series.positions[kept]
-    affine = series.affine
-    if len(kept) > 1:
-        affine[:3, 0] = (positions[-1] - positions[0]) / (len(kept) - 1)
-    affine[:3, 3] = positions[0]
     identity = series.first.series_uid or series.uid
     return CTVolume(
         hu=hu,
-        affine=affine,
-        positions=positions,
+        affine=series.affine(kept),
+        positions=series.positions[kept],
         notes=tuple(notes),
         slice_ids=tuple(series.slices[k].label for k in kept),
         source_id=hashlib.sha256(identity.encode()).hexdigest()[:16],

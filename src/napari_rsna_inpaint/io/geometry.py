@@ -14,13 +14,14 @@ GAP_TOLERANCE = 0.01
 SAME_POSITION_MM = 0.01
 TILT_TOLERANCE_DEG = 0.1
 MAX_OBLIQUE_DEG = 45.0
+_OBLIQUE_DEG = 1.0
 _STRAY_MM = 0.1
 
 Array = npt.NDArray[np.float64]
 
 
 def normal_of(orientation: Array) -> Array:
-    """Unit slice normal ``cross(row direction, column direction)`` in LPS.
+    """Return the unit slice normal ``cross(row direction, column direction)`` in LPS.
 
     Parameters
     ----------
@@ -110,21 +111,15 @@ def geometry_notes(positions: Array, orientation: Array) -> list[Note]:
                 "positions and volumes take it into account.",
             )
         )
-    if abs(oblique - tilt) > 1.0:
+    if oblique - tilt > _OBLIQUE_DEG:
         notes.append(
             Note("oblique", f"The slices are oblique by {oblique:.1f} degrees to the axial plane.")
         )
     if len(positions) > 2:
         notes += _gap_notes(positions @ normal)
-        line = np.linspace(0.0, 1.0, 2)
         z = positions @ normal
-        along = np.stack(
-            [
-                np.interp(z, z[[0, -1]], positions[[0, -1], axis][line.astype(int)])
-                for axis in range(3)
-            ],
-            axis=-1,
-        )
+        share = ((z - z[0]) / (z[-1] - z[0]))[:, None]
+        along = positions[0] + share * (positions[-1] - positions[0])
         stray = float(np.linalg.norm(positions - along, axis=1).max())
         if stray > _STRAY_MM:
             notes.append(
@@ -134,7 +129,7 @@ def geometry_notes(positions: Array, orientation: Array) -> list[Note]:
 
 
 def _gap_notes(z: Array) -> list[Note]:
-    """Notes on missing slices and uneven spacing of increasing positions ``(n,)`` mm."""
+    """Describe missing slices and uneven spacing of increasing positions ``(n,)`` mm."""
     gaps = np.diff(z)
     median = float(np.median(gaps))
     tolerance = max(GAP_TOLERANCE_MM, GAP_TOLERANCE * median)

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pydicom
 
-from napari_rsna_inpaint.io.header import (
-    Header,
-    NotReadable,
-    number,
-    pair,
-    rescale,
-    text,
-    vector,
-    with_frame,
-)
+from napari_rsna_inpaint.io.elements import number, pair, rescale, text, vector
+from napari_rsna_inpaint.io.header import Header, with_frame
+from napari_rsna_inpaint.io.stream import NotReadableError
 
 MAX_FRAMES = 20_000
 
@@ -30,14 +23,14 @@ def split_frames(header: Header, dataset: pydicom.Dataset) -> list[Header]:
 
     Raises
     ------
-    NotReadable
+    NotReadableError
         If the frames have no functional groups, so nobody knows where they lie.
     """
     frames = dataset.get("PerFrameFunctionalGroupsSequence")
     if not frames:
-        raise NotReadable("multi-frame image without a position for each frame")
+        raise NotReadableError("multi-frame image without a position for each frame")
     if len(frames) != header.frames or header.frames > MAX_FRAMES:
-        raise NotReadable(f"{header.frames} frames declared but {len(frames)} described")
+        raise NotReadableError(f"{header.frames} frames declared but {len(frames)} described")
     shared_items = dataset.get("SharedFunctionalGroupsSequence")
     shared = shared_items[0] if shared_items else pydicom.Dataset()
     return [_frame_header(header, index, own, shared) for index, own in enumerate(frames)]

@@ -11,16 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom import uid
+from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
 
 from napari_rsna_inpaint.io import jpeg
-from napari_rsna_inpaint.io.header import Header, NotReadable, open_dicom, read_dataset, tolerant
+from napari_rsna_inpaint.io.header import Header
+from napari_rsna_inpaint.io.stream import NotReadableError, open_dicom, read_dataset, tolerant
 from napari_rsna_inpaint.volume import Note
 
 AIR_HU = -1024
-MAX_SIDE = 8192
 # Below lies only padding of some scanners (-3024), above only a wrong rescale.
 PLAUSIBLE_HU = (-3100, 32767)
+# Stored signed values this far below zero would be far darker than air.
+_BELOW_AIR = 500
 _PLUGINS = {
     uid.RLELossless: ("pydicom", "pydicom"),
     uid.JPEGLSLossless: ("pyjpegls", "pyjpegls"),
@@ -39,10 +42,9 @@ _LOSSY = {
     uid.JPEG2000,
     uid.HTJ2K,
 }
-_ENDS_WITH_EOI = {*jpeg.SYNTAXES, uid.JPEGLSLossless, uid.JPEGLSNearLossless}
 
 
-class DecoderMissing(Exception):
+class DecoderMissingError(Exception):
     """No installed decoder for a transfer syntax; the text names it and the remedy."""
 
 
@@ -74,14 +76,14 @@ def _decoder(syntax: str) -> tuple[Any, str]:
     try:
         decoder = get_decoder(uid.UID(syntax))
     except NotImplementedError:
-        raise DecoderMissing(
+        raise DecoderMissingError(
             f"Images compressed as {name} cannot be read. Convert them to an uncompressed "
             "transfer syntax."
         ) from None
     if not uid.UID(syntax).is_encapsulated:
         return decoder, ""
     if syntax not in _PLUGINS:
-        raise DecoderMissing(
+        raise DecoderMissingError(
             f"Images compressed as {name} cannot be read. Convert them to an uncompressed "
             "transfer syntax."
         )
@@ -89,14 +91,14 @@ def _decoder(syntax: str) -> tuple[Any, str]:
     if plugin == jpeg.LABEL:
         decoder.add_plugin(plugin, (jpeg.__name__, "decode_frame"))
     if plugin not in decoder.available_plugins:
-        raise DecoderMissing(
+        raise DecoderMissingError(
             f"The decoder for {name} is not installed. Run: python -m pip install {packages}"
         )
     return decoder, plugin
 
 
 def check_decoder(header: Header) -> None:
-    """Raise ``DecoderMissing`` if nothing installed reads the pixels of a slice."""
+    """Raise ``DecoderMissingError`` if nothing installed reads the pixels of a slice."""
     _decoder(header.transfer_syntax)
 
 
@@ -109,33 +111,21 @@ class PixelReader:
     def _dataset(self, header: Header) -> pydicom.FileDataset:
         if self._parsed and self._parsed[0] == header.source.name:
             return self._parsed[1]
-        with open_dicom(header.source) as stream:
-            dataset = read_dataset(BytesIO(stream.read()))
+        try:
+            with open_dicom(header.source) as stream:
+                dataset = read_dataset(BytesIO(stream.read()))
+        except OSError:
+            raise NotReadableError("it cannot be opened") from None
         self._parsed = (header.source.name, dataset) if header.frame is not None else None
         return dataset
 
-    def stored(self, header: Header) -> npt.NDArray[np.integer]:
-        """Stored values ``(y, x)`` of a slice, high bits masked.
-
-        Raises
-        ------
-        NotReadable
-            If the pixels are damaged or impossible.
-        DecoderMissing
-            If no decoder is installed.
-        """
-        return self._stored(header)[0]
-
     def _stored(self, header: Header) -> tuple[npt.NDArray[np.integer], pydicom.FileDataset]:
         if header.pixel_problem:
-            raise NotReadable(header.pixel_problem)
-        if max(header.rows, header.columns) > MAX_SIDE:
-            raise NotReadable(f"{header.rows} x {header.columns} pixels is no CT slice")
+            raise NotReadableError(header.pixel_problem)
         decoder, plugin = _decoder(header.transfer_syntax)
         with tolerant():
             dataset = self._dataset(header)
-            if header.transfer_syntax in _ENDS_WITH_EOI:
-                _check_end(dataset)
+            _check_stream_size(header, dataset)
             if "TransferSyntaxUID" not in dataset.file_meta:
                 dataset.file_meta.TransferSyntaxUID = uid.UID(header.transfer_syntax)
             try:
@@ -146,9 +136,9 @@ class PixelReader:
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException:
-                raise NotReadable("its pixel data are damaged") from None
+                raise NotReadableError("its pixel data are damaged") from None
         if array.shape != (header.rows, header.columns):
-            raise NotReadable(f"decoded to {array.shape} pixels instead of the declared size")
+            raise NotReadableError(f"decoded to {array.shape} pixels instead of the declared size")
         return array, dataset
 
     def hounsfield(self, header: Header) -> Slice:
@@ -158,9 +148,9 @@ class PixelReader:
 
         Raises
         ------
-        NotReadable
+        NotReadableError
             If the pixels are damaged or no rescale makes them Hounsfield units.
-        DecoderMissing
+        DecoderMissingError
             If no decoder is installed.
         """
         stored, dataset = self._stored(header)
@@ -169,36 +159,37 @@ class PixelReader:
             note = Note("modality-lut", "Hounsfield units come from a lookup table in the file.")
             return Slice(_mask_padding(hu, stored, header).astype(np.int16), (note,))
         if header.slope is None or header.intercept is None:
-            raise NotReadable("it has no rescale to Hounsfield units")
+            raise NotReadableError("it has no rescale to Hounsfield units")
         slope, intercept = header.slope, header.intercept
-        notes: tuple[Note, ...] = ()
-        values = stored
         if wraps(header):
             values, intercept, notes = _unwrap(stored, header)
-        if not header.signed and header.bits_stored == 16:
-            values, notes = _fix_sign(values, header, notes)
+        else:
+            values, notes = _fix_sign(stored, header)
         hu = _mask_padding(_rescale(values, slope, intercept), stored, header)
         low, high = (float(hu.min()), float(hu.max()))
         if low < PLAUSIBLE_HU[0] or high > PLAUSIBLE_HU[1]:
-            raise NotReadable(f"its values ({low:.0f} to {high:.0f}) are no Hounsfield units")
+            raise NotReadableError(f"its values ({low:.0f} to {high:.0f}) are no Hounsfield units")
         if uid.UID(header.transfer_syntax).is_encapsulated and _saturated(stored, header):
-            raise NotReadable("its compressed pixel data are damaged")
+            raise NotReadableError("its compressed pixel data are damaged")
         return Slice(hu, notes)
 
 
-def _check_end(dataset: pydicom.Dataset) -> None:
-    """Refuse a stream without its end marker: decoding it is slow and gives wrong pixels."""
-    from pydicom.encaps import generate_frames
-
-    frames = generate_frames(
-        dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)
-    )
+def _check_stream_size(header: Header, dataset: pydicom.Dataset) -> None:
+    """Refuse a compressed stream of another size before a decoder makes room for it."""
+    if not uid.UID(header.transfer_syntax).is_encapsulated:
+        return
     try:
-        complete = all(b"\xff\xd9" in frame[-16:] for frame in frames)
+        frame = get_frame(
+            dataset.PixelData, header.frame or 0, number_of_frames=max(header.frames, 1)
+        )
+        size = jpeg.declared_size(frame)
     except Exception:
-        complete = False
-    if not complete:
-        raise NotReadable("its compressed pixel data end early")
+        raise NotReadableError("its compressed pixel data are damaged") from None
+    if size is not None and size != (header.rows, header.columns):
+        raise NotReadableError(
+            f"its compressed image is {size[0]} x {size[1]} pixels instead of "
+            f"{header.rows} x {header.columns}"
+        )
 
 
 def wraps(header: Header) -> bool:
@@ -223,27 +214,38 @@ def _unwrap(
         return stored, header.intercept, ()
     note = Note(
         "rsna-wrap-4096",
-        "Stored values had wrapped at 4096 (air appeared as bone); they were unwrapped and the "
-        "rescale intercept set to -1000.",
+        "Stored values had wrapped at 4096 (air appeared as bone); they were unwrapped, which "
+        "lowers the rescale intercept by 1000.",
     )
-    return unwrapped, -1000.0, (note,)
+    return unwrapped, header.intercept - 1000, (note,)
 
 
 def _fix_sign(
-    stored: npt.NDArray[np.integer], header: Header, notes: tuple[Note, ...]
+    stored: npt.NDArray[np.integer], header: Header
 ) -> tuple[npt.NDArray[np.integer], tuple[Note, ...]]:
-    """Read unsigned values as signed where only that gives Hounsfield units."""
+    """Read values in the other signedness where only that gives Hounsfield units."""
     assert header.slope is not None
     assert header.intercept is not None
     real = stored[~_is_padding(stored, header)]
-    if not real.size or real.max() * header.slope + header.intercept <= PLAUSIBLE_HU[1]:
-        return stored, notes
-    signed = stored.astype(np.uint16).view(np.int16)
+    if not real.size:
+        return stored, ()
+    if header.signed:
+        # Bone read as signed turns into many different values far below air.
+        low = real[real.astype(np.int32) + _BELOW_AIR < 0]
+        if header.intercept > -900 or header.bits_stored >= 16 or len(np.unique(low)) <= 8:
+            return stored, ()
+        other = stored.astype(np.int32) & ((1 << header.bits_stored) - 1)
+        declared, real_sign = "signed", "unsigned"
+    else:
+        if real.max() * header.slope + header.intercept <= PLAUSIBLE_HU[1]:
+            return stored, ()
+        other = stored.astype(np.uint16).view(np.int16)
+        declared, real_sign = "unsigned", "signed"
     note = Note(
         "sign-corrected",
-        "Pixel values declared as unsigned are signed; they were read as signed.",
+        f"Pixel values declared as {declared} are {real_sign}; they were read so.",
     )
-    return signed, (*notes, note)
+    return other, (note,)
 
 
 def is_integral(header: Header) -> bool:

@@ -1,22 +1,17 @@
-"""From loose headers to series: group, leave out what is no CT slice, order, judge."""
+"""One series and the verdict on it."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.io import geometry
-from napari_rsna_inpaint.io.classify import leave_out, wrong_modality
 from napari_rsna_inpaint.io.header import Header
 from napari_rsna_inpaint.io.scan import Skipped
 from napari_rsna_inpaint.volume import Note, Outcome
-
-SamePixels = Callable[[Header, Header], bool]
 
 
 @dataclass
@@ -34,7 +29,7 @@ class Series:
     orientation
         ``(6,)`` in-plane directions, LPS.
     notes
-        What is known from the headers.
+        What is known from the headers, without the places of the slices.
     blocked
         Outcome (``ask`` or ``refused``) and its reason, or None.
     choices
@@ -62,7 +57,12 @@ class Series:
         """Verdict as in ``info``."""
         if self.blocked:
             return self.blocked[0]
-        return "note" if self.notes else "ok"
+        return "note" if self.all_notes() else "ok"
+
+    def all_notes(self, kept: Sequence[int] | None = None) -> list[Note]:
+        """Give the notes from the headers, with those on the places of the slices that are kept."""
+        positions = self.positions if kept is None else self.positions[kept]
+        return [*self.notes, *geometry.geometry_notes(positions, self.orientation)]
 
     @property
     def first(self) -> Header:
@@ -74,11 +74,12 @@ class Series:
         """Distance between rows, then columns, mm."""
         return self.first.spacing or (1.0, 1.0)
 
-    @property
-    def affine(self) -> npt.NDArray[np.float64]:
-        """``(4, 4)`` from ``(z, y, x)`` indices to LPS mm."""
+    def affine(self, kept: Sequence[int]) -> npt.NDArray[np.float64]:
+        """``(4, 4)`` from ``(z, y, x)`` indices of the kept slices to LPS mm."""
         thickness = self.first.spacing_between or self.first.thickness or 1.0
-        return geometry.affine_of(self.positions, self.orientation, self.spacing, abs(thickness))
+        return geometry.affine_of(
+            self.positions[kept], self.orientation, self.spacing, abs(thickness)
+        )
 
     def describe(self) -> str:
         """One line for a person who must choose."""
@@ -98,365 +99,6 @@ class Series:
         return self
 
 
-def group_series(
-    headers: Iterable[Header], same_pixels: SamePixels
-) -> tuple[list[Series], list[Skipped]]:
-    """Sort headers into judged series.
-
-    Parameters
-    ----------
-    headers
-        In any order.
-    same_pixels
-        Tells whether two slices hold the same values; asked only of duplicates.
-
-    Returns
-    -------
-    tuple
-        The series, and the files that belong to none.
-    """
-    skipped: list[Skipped] = []
-    groups: dict[tuple, list[Header]] = defaultdict(list)
-    for header in headers:
-        reason = leave_out(header)
-        if reason:
-            skipped.append(Skipped(header.source.name, reason))
-        else:
-            groups[_series_key(header)].append(header)
-    names = Counter(_uid(slices) for slices in groups.values())
-    used: Counter[str] = Counter()
-    series = []
-    for slices in groups.values():
-        uid = _uid(slices)
-        used[uid] += 1
-        name = f"{uid}#{used[uid]}" if names[uid] > 1 else uid
-        judged = judge(name, slices, same_pixels)
-        skipped += judged.skipped
-        series.append(judged)
-    return series, skipped
-
-
-def _series_key(header: Header) -> tuple:
-    identity = (header.patient, header.study_uid, header.modality)
-    if header.series_uid:
-        return (*identity, header.series_uid)
-    # Without a UID, only what lies together and looks alike is taken as one series.
-    orientation = None if header.orientation is None else tuple(header.orientation.round(3))
-    return (*identity, header.source.folder, orientation, header.rows, header.columns)
-
-
-def _uid(slices: Sequence[Header]) -> str:
-    if slices[0].series_uid:
-        return slices[0].series_uid
-    names = "\n".join(sorted(header.label for header in slices))
-    return "no-uid-" + hashlib.sha256(names.encode()).hexdigest()[:12]
-
-
-def judge(uid: str, slices: list[Header], same_pixels: SamePixels) -> Series:
-    """Order the slices of one series and decide whether it can be read.
-
-    Parameters
-    ----------
-    uid
-        Name of the series.
-    slices
-        At least one slice, in any order.
-    same_pixels
-        Tells whether two slices hold the same values.
-    """
-    series = Series(uid, sorted(slices, key=_file_order))
-    modality = wrong_modality(series.first)
-    if modality:
-        return series.block("refused", "wrong-modality", modality)
-    if not series.first.series_uid:
-        series.notes.append(
-            Note("no-series-uid", "No series UID: files of one folder were taken as one series.")
-        )
-    _leave_out_damaged(series)
-    if not series.slices:
-        return _restore(series, slices).block(
-            "refused",
-            "no-readable-slice",
-            "No slice can be read: the files are damaged or cut off. Fetch the series again.",
-        )
-    _leave_out_other_orientations(series)
-    split = _split_by_matrix(series, same_pixels)
-    if split:
-        return split
-    if not _place(series):
-        return series
-    if not _drop_duplicates(series, same_pixels):
-        return series
-    series.notes += geometry.geometry_notes(series.positions, series.orientation)
-    _judge_values(series)
-    if series.blocked is None and geometry.oblique_degrees(series.orientation) > (
-        geometry.MAX_OBLIQUE_DEG
-    ):
-        series.block(
-            "ask",
-            "not-axial",
-            "The slices are sagittal or coronal, and the method works on axial slices. "
-            "Choose the axial series of this study or reformat it to axial.",
-        )
-    return series
-
-
-def _file_order(header: Header) -> tuple[str, int]:
-    return header.source.name, header.frame or 0
-
-
-def _restore(series: Series, slices: list[Header]) -> Series:
-    series.slices = slices
-    series.positions = np.zeros((len(slices), 3))
-    return series
-
-
-def _leave_out_damaged(series: Series) -> None:
-    damaged = [header for header in series.slices if header.pixel_problem]
-    if not damaged:
-        return
-    series.slices = [header for header in series.slices if not header.pixel_problem]
-    series.skipped += [Skipped(h.source.name, h.pixel_problem) for h in damaged]
-    series.notes.append(refused_slices_note(len(damaged), damaged[0].pixel_problem))
-
-
 def refused_slices_note(count: int, reason: str) -> Note:
     """Note that slices were left out because they cannot be read."""
     return Note("slice-refused", f"{count} slice(s) left out: {reason}.")
-
-
-def _leave_out_other_orientations(series: Series) -> None:
-    """Leave out up to three slices that lie across the rest: a forgotten scout."""
-    groups: list[list[Header]] = []
-    for header in series.slices:
-        if header.orientation is None:
-            continue
-        for group in groups:
-            reference = group[0].orientation
-            assert reference is not None
-            if geometry.same_orientation(reference, header.orientation):
-                group.append(header)
-                break
-        else:
-            groups.append([header])
-    if len(groups) < 2:
-        return
-    groups.sort(key=len)
-    for group in groups[:-1]:
-        if len(group) < 4 and len(group) < len(groups[-1]):
-            ids = set(map(id, group))
-            series.slices = [header for header in series.slices if id(header) not in ids]
-            series.skipped += [
-                Skipped(h.source.name, "lies across the other slices (probably a localizer)")
-                for h in group
-            ]
-
-
-def _split_by_matrix(series: Series, same_pixels: SamePixels) -> Series | None:
-    """Ask which part is meant where matrix, pixel size or orientation differ."""
-    parts: dict[tuple, list[Header]] = defaultdict(list)
-    for header in series.slices:
-        spacing = None if header.spacing is None else tuple(np.round(header.spacing, 4))
-        orientation = None if header.orientation is None else tuple(header.orientation.round(2))
-        parts[header.rows, header.columns, spacing, orientation].append(header)
-    if len(parts) < 2:
-        return None
-    return _ask_part(
-        series,
-        list(parts.values()),
-        same_pixels,
-        "mixed-geometry",
-        f"The series mixes {len(parts)} image sizes, pixel spacings or orientations. "
-        "Choose one part.",
-    )
-
-
-def _ask_part(
-    series: Series,
-    parts: list[list[Header]],
-    same_pixels: SamePixels,
-    code: str,
-    message: str,
-) -> Series:
-    parts.sort(key=len, reverse=True)
-    series.parts = [
-        judge(f"{series.uid}#{index}", part, same_pixels)
-        for index, part in enumerate(parts, start=1)
-    ]
-    series.choices = tuple(part.describe() for part in series.parts)
-    if not len(series.positions):
-        _restore(series, series.slices)
-    return series.block("ask", code, message)
-
-
-def _place(series: Series) -> bool:
-    """Sort the slices along their normal and set positions; False if blocked."""
-    placed = [h for h in series.slices if h.position is not None and h.orientation is not None]
-    if not placed:
-        return _place_by_number(series)
-    lost = [h for h in series.slices if h.position is None or h.orientation is None]
-    if lost:
-        reason = "it has no position"
-        series.skipped += [Skipped(h.source.name, reason) for h in lost]
-        series.notes.append(refused_slices_note(len(lost), reason))
-    orientation = placed[0].orientation
-    assert orientation is not None
-    if not geometry.is_orthonormal(orientation):
-        series.block(
-            "refused",
-            "bad-orientation",
-            "The image orientation is not two perpendicular unit vectors. "
-            "Export the series again from its source.",
-        )
-        return False
-    normal = geometry.normal_of(orientation)
-    positions = np.array([h.position for h in placed])
-    order = np.argsort(positions @ normal, kind="stable")
-    series.slices = [placed[index] for index in order]
-    series.positions = positions[order]
-    series.orientation = orientation
-    if series.first.spacing is None:
-        series.notes.append(
-            Note("no-pixel-spacing", "Pixel spacing is missing; 1 mm was assumed: no sizes in mm.")
-        )
-    return True
-
-
-def _place_by_number(series: Series) -> bool:
-    instances = [h.instance_number for h in series.slices]
-    if len(instances) > 1 and (None in instances or len(set(instances)) < len(instances)):
-        series.block(
-            "refused",
-            "no-order",
-            "The slices have neither positions nor distinct instance numbers, so their order is "
-            "unknown. Export the series again from its source.",
-        )
-        return False
-    series.slices.sort(key=lambda h: h.instance_number or 0)
-    step = series.first.spacing_between or series.first.thickness or 1.0
-    series.positions = np.zeros((len(series.slices), 3))
-    series.positions[:, 2] = np.arange(len(series.slices)) * abs(step)
-    if series.first.orientation is not None:
-        series.orientation = series.first.orientation
-        series.positions = series.positions[:, 2:] * geometry.normal_of(series.orientation)
-    series.notes.append(
-        Note(
-            "no-position",
-            "Slices have no position: order by instance number, spacing and side unknown "
-            f"({abs(step):g} mm assumed).",
-        )
-    )
-    return True
-
-
-def _drop_duplicates(series: Series, same_pixels: SamePixels) -> bool:
-    """Drop repeated identical slices; False if different ones share a place."""
-    z = series.positions @ geometry.normal_of(series.orientation)
-    groups = geometry.duplicates(z.tolist())
-    if len(groups) == len(series.slices):
-        return True
-    keep: list[int] = []
-    dropped: list[int] = []
-    for group in groups:
-        distinct: list[int] = []
-        for index in group:
-            twin = any(same_pixels(series.slices[index], series.slices[k]) for k in distinct)
-            (dropped if twin else distinct).append(index)
-        keep += distinct
-    slices = [series.slices[index] for index in keep]
-    if dropped:
-        series.skipped += [
-            Skipped(series.slices[index].source.name, "same slice twice") for index in dropped
-        ]
-        series.notes.append(
-            Note("duplicate-slices", f"{len(dropped)} identical duplicate slice(s) dropped.")
-        )
-    series.slices, series.positions = slices, series.positions[keep]
-    if len(keep) == len(groups):
-        return True
-    if len(groups) == 1:
-        series.block(
-            "refused",
-            "one-position",
-            f"All {len(keep)} images show the same position (bolus monitoring), not a volume. "
-            "Choose another series.",
-        )
-        return False
-    parts, by = _phases(slices, z[keep])
-    _ask_part(
-        series,
-        parts,
-        same_pixels,
-        "phases",
-        f"Different images share a position ({len(keep)} images at {len(groups)} positions, "
-        f"told apart by {by}). Choose one part.",
-    )
-    return False
-
-
-def _phases(slices: list[Header], z: npt.NDArray[np.float64]) -> tuple[list[list[Header]], str]:
-    """Split slices so that no part holds a place twice; and what tells the parts apart."""
-    for index, (keyword, _) in enumerate(slices[0].phase):
-        parts: dict[str, list[int]] = defaultdict(list)
-        for position, header in enumerate(slices):
-            parts[header.phase[index][1]].append(position)
-        if len(parts) > 1 and all(
-            len(geometry.duplicates(z[part].tolist())) == len(part) for part in parts.values()
-        ):
-            # An attribute that differs on every slice says nothing about phases.
-            if len(parts) <= len(slices) / 2:
-                return [[slices[k] for k in part] for part in parts.values()], keyword
-    rounds: dict[int, list[Header]] = defaultdict(list)
-    for group in geometry.duplicates(z.tolist()):
-        ordered = sorted((slices[k] for k in group), key=lambda h: h.instance_number or 0)
-        for turn, header in enumerate(ordered):
-            rounds[turn].append(header)
-    # The common slices belong to every part, so that each choice is a whole volume.
-    base = rounds[0]
-    parts_by_turn = [base]
-    for turn in range(1, len(rounds)):
-        parts_by_turn.append(_with_replacements(base, rounds[turn]))
-    return parts_by_turn, "instance number"
-
-
-def _with_replacements(base: list[Header], others: list[Header]) -> list[Header]:
-    orientation = base[0].orientation
-    assert orientation is not None
-    normal = geometry.normal_of(orientation)
-
-    def place(header: Header) -> float:
-        assert header.position is not None
-        return float(header.position @ normal)
-
-    replaced = {}
-    for header in others:
-        nearest = min(base, key=lambda b: abs(place(b) - place(header)))
-        replaced[id(nearest)] = header
-    return [replaced.get(id(header), header) for header in base]
-
-
-def _judge_values(series: Series) -> None:
-    """Judge what the headers say about the values: rescale and compression."""
-    unscaled = [
-        h for h in series.slices if (h.slope is None or h.intercept is None) and not h.has_lut
-    ]
-    if unscaled:
-        series.block(
-            "ask",
-            "rescale-missing",
-            f"{len(unscaled)} of {len(series.slices)} slices have no rescale slope and intercept, "
-            "so their values may not be Hounsfield units. Export the series again from its source.",
-        )
-        return
-    lossy = [h for h in series.slices if _is_lossy(h)]
-    if lossy:
-        ratio = f", ratio {lossy[0].lossy_ratio}" if lossy[0].lossy_ratio else ""
-        series.notes.append(
-            Note("lossy", f"{len(lossy)} slice(s) are lossy compressed{ratio}: detail may be lost.")
-        )
-
-
-def _is_lossy(header: Header) -> bool:
-    from napari_rsna_inpaint.io.pixels import is_lossy
-
-    return is_lossy(header)
