@@ -7,6 +7,7 @@ again on the native slices.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -28,12 +29,27 @@ BONE_HU = 130.0  # bone on the working grid; clotted blood stays below about 100
 EDGE_HU = 100.0  # partial volume of the inner table begins here
 FAT_HU = -25.0  # below: fat and air
 
+BODY_HU = -300.0  # patient against air
+METAL_HU = 2600.0  # implants, above any bone of the skull
+
 CORE_MM = 5.0  # half width of the narrowest passage through which the core may grow
 CORE_ENCLOSED = 0.72  # share of directions in which the core meets bone
 HULL_ENCLOSED = 0.47  # the same for everything else; 1/2 is the chord across a gap
+SIDE_CORE_MM2 = 15.0  # smaller cores beside the largest one are ignored
+EYE_CORE_MM2 = 300.0  # no more than this of an eye is deeper than CORE_MM
+BONE_BORDER_SMALL = 0.65  # share of bone around a side core that may be an eye (in fat)
+BONE_BORDER_LARGE = 0.4  # and around a larger one; thin bone beside air looks like fat
 FLARE = 0.5  # mm that the cavity may widen per mm on the way down
-MIN_VOLUME_ML = 20.0  # smaller cores are no brain (whole heads)
+SPUR_MM = 2.0  # half width of the spurs (air cells, clefts in bone) that are cut off
+NECK_MM2 = 1200.0  # a section of this size below the widest one is the foramen magnum
+CRANIAL_MM2 = 6000.0  # a section so large is cranial; mouth and throat stay below
+CRANIAL_SHARE, BESIDE_SHARE = 0.8, 0.87  # share of bone around a smaller one, times its enclosure
+VERTEX_SHARE = 0.5  # share of cavity and bone in the tissue of a small section; not in a neck
 MIN_AREA_MM2 = 150.0  # smaller islands in one slice are dropped
+HOLE_MM2 = 40.0  # smaller holes are filled even when they belong to the skull
+
+RIM_MM = 1.0  # partial volume of the inner table reaches this far
+RIM_HU = 20.0  # and lifts it this much above the tissue further in
 
 
 def brain_mask(
@@ -91,18 +107,18 @@ def brain_mask(
         extent = extent[::-1]
     slab_mm = np.array([extent[slab].sum() for slab in slabs])
     step(0.2)
-    cavity = _cavity(work, (dy * factor, dx * factor), slab_mm, step)
+    cavity, hull = _cavity(work, (dy * factor, dx * factor), slab_mm, step)
     step(0.6)
     for index, slab in enumerate(slabs):
         if cavity[index].any():
             for z in range(slab.start, slab.stop):
-                out[z] = _refine(hu[z], cavity[index], factor, (dy, dx))
+                out[z] = _refine(hu[z], cavity[index], hull[index], factor, (dy, dx))
         step(0.6 + 0.4 * (index + 1) / len(slabs))
     return np.ascontiguousarray(volume.from_canonical(out))
 
 
 def _slabs(volume: CTVolume) -> list[slice]:
-    """Groups of neighbouring slices, each at least ``SLAB_MM`` thick."""
+    """Group neighbouring slices until each group is at least ``SLAB_MM`` thick."""
     thickness = max(volume.spacing[0], 1e-3)
     count = max(1, int(np.ceil(SLAB_MM / thickness - 0.01)))
     n = volume.hu.shape[0]
@@ -115,7 +131,7 @@ def _shrink(slab: npt.NDArray, factor: int) -> FloatArray:
     pad = (-height % factor, -width % factor)
     image = np.zeros((height, width), np.float32)
     for plane in slab:
-        image += np.clip(plane, -1000, 1500)
+        image += np.clip(plane, -1000, 4000)
     image /= len(slab)
     image = np.pad(image, ((0, pad[0]), (0, pad[1])), mode="edge")
     blocks = image.reshape(image.shape[0] // factor, factor, -1, factor)
@@ -165,60 +181,209 @@ def _cavity(
     pixel_mm: tuple[float, float],
     slab_mm: npt.NDArray[np.float64],
     step: Callable[[float], None],
-) -> BoolArray:
-    """Intracranial space on the working grid, ``(z, y, x)``."""
+) -> tuple[BoolArray, BoolArray]:
+    """Find the intracranial space on the working grid.
+
+    Parameters
+    ----------
+    work
+        ``(z, y, x)`` HU, canonical orientation.
+    pixel_mm
+        Size of a pixel ``(y, x)``, mm.
+    slab_mm
+        ``(z,)`` thickness of every section, mm.
+    step
+        Called with the finished fraction; may raise `Cancelled`.
+
+    Returns
+    -------
+    cavity, hull
+        ``(z, y, x)`` bool: the intracranial space, and all that lies inside the skull
+        or inside the chords across its gaps.
+    """
     bone = work > BONE_HU
     enclosure = _enclosure(bone, pixel_mm)
+    hull = enclosure >= HULL_ENCLOSED
     step(0.35)
-    soft = (work > FAT_HU) & (work <= BONE_HU) & (enclosure >= HULL_ENCLOSED)
+    soft = (work > FAT_HU) & ~bone & hull
     depth = np.stack([ndimage.distance_transform_edt(s, sampling=pixel_mm) for s in soft])
     core = (depth > CORE_MM) & (enclosure >= CORE_ENCLOSED)
-    step(0.5)
+    for z in range(len(core)):
+        core[z] = _bordered_by_bone(core[z], soft[z], bone[z], pixel_mm)
+    step(0.45)
+    cavity = np.zeros_like(bone)
+    core = _choose(core, enclosure, soft, work, pixel_mm, slab_mm)
+    if not core.any():
+        return cavity, hull
+    widest = int(np.argmax(core.sum((1, 2))))
+    skull, metal = _skull(bone), work > METAL_HU
+    streaked = (metal & (enclosure >= CORE_ENCLOSED)).any((1, 2))
+
+    for z in range(widest, len(work)):
+        cavity[z] = _section(core[z], soft[z], skull[z], metal[z], pixel_mm)
+        if not cavity[z].any():
+            break
+    above, distance = cavity[widest], 0.0
+    for z in range(widest - 1, -1, -1):
+        distance += float(slab_mm[z] + slab_mm[z + 1]) / 2
+        reach = _dilate(above, FLARE * distance + SPUR_MM, pixel_mm)
+        cavity[z] = _section(core[z] & reach, soft[z] & reach, skull[z], metal[z], pixel_mm)
+        if not cavity[z].any():
+            break
+        if not streaked[z]:
+            above, distance = cavity[z], 0.0
+    _bridge_streaks(cavity, streaked, metal)
+    small = cavity[:widest].sum((1, 2)) * pixel_mm[0] * pixel_mm[1] < NECK_MM2
+    if small.any():
+        cavity[: int(np.flatnonzero(small)[-1]) + 1] = False
+    return cavity, hull
+
+
+def _bordered_by_bone(
+    core: BoolArray, soft: BoolArray, bone: BoolArray, pixel_mm: tuple[float, float]
+) -> BoolArray:
+    """Drop parts of a ``(y, x)`` core, the largest excepted, that border on fat or air."""
+    labels, count = ndimage.label(core)
+    if count < 2:
+        return core
+    area = np.bincount(labels.ravel()) * pixel_mm[0] * pixel_mm[1]
+    area[0] = 0
+    keep = np.zeros(count + 1, dtype=bool)
+    keep[np.argmax(area)] = True
+    margin = int(np.ceil((CORE_MM + SPUR_MM) / min(pixel_mm))) + 1
+    for index, found in enumerate(ndimage.find_objects(labels), start=1):
+        if keep[index] or area[index] < SIDE_CORE_MM2:
+            continue
+        box = tuple(slice(max(0, s.start - margin), s.stop + margin) for s in found)
+        border = _dilate(labels[box] == index, CORE_MM + SPUR_MM, pixel_mm) & ~soft[box]
+        least = BONE_BORDER_SMALL if area[index] < EYE_CORE_MM2 else BONE_BORDER_LARGE
+        keep[index] = bool((bone[box] & border).sum() >= least * border.sum())
+    return keep[labels]
+
+
+def _skull(bone: BoolArray) -> BoolArray:
+    """Take the largest connected piece of bone, ``(z, y, x)``."""
+    labels, count = ndimage.label(bone)
+    if count == 0:
+        return bone
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return labels == int(np.argmax(sizes))
+
+
+def _choose(
+    core: BoolArray,
+    enclosure: FloatArray,
+    soft: BoolArray,
+    work: FloatArray,
+    pixel_mm: tuple[float, float],
+    slab_mm: npt.NDArray[np.float64],
+) -> BoolArray:
+    """Keep the largest cranial piece of a ``(z, y, x)`` core.
+
+    Where that piece is cut off by the upper end of a partial scan, other cranial pieces
+    that reach the end too are kept: they may be joined above it (temporal lobes).
+    """
     labels, count = ndimage.label(core)
     if count == 0:
-        return np.zeros_like(bone)
-    pixel_area = pixel_mm[0] * pixel_mm[1]
-    weight = np.broadcast_to(slab_mm[:, None, None] * pixel_area, core.shape)
-    sizes = ndimage.sum_labels(weight * enclosure**4, labels, np.arange(1, count + 1)) / 1000.0
-    best = int(np.argmax(sizes)) + 1
-    if sizes[best - 1] < min(MIN_VOLUME_ML, 5.0 * float(slab_mm.sum()) / 10.0):
-        return np.zeros_like(bone)
-    core = labels == best
-    areas = core.sum((1, 2))
-    widest = int(np.argmax(areas))
-    cavity = np.zeros_like(bone)
-    for order in (range(widest, len(work)), range(widest - 1, -1, -1)):
-        above: BoolArray | None = (
-            cavity[widest] if widest in cavity.any((1, 2)).nonzero()[0] else None
-        )
-        for z in order:
-            allowed = soft[z]
-            if above is not None and z < widest:
-                reach = FLARE * (slab_mm[z] + slab_mm[z + 1]) / 2 + 2.0
-                allowed = allowed & (
-                    ndimage.distance_transform_edt(~above, sampling=pixel_mm) <= reach
-                )
-            seed = core[z] & allowed
-            grown = _grow(seed, allowed, CORE_MM + 2.0, pixel_mm)
-            cavity[z] = ndimage.binary_fill_holes(_drop_small(grown, MIN_AREA_MM2 / pixel_area))
-            above = cavity[z]
-            if not above.any():
+        return core
+    weight = enclosure * slab_mm[:, None, None].astype(np.float32)
+    sizes = ndimage.sum_labels(weight, labels, np.arange(count + 1))
+    top = np.unique(labels[-1])
+    chosen: list[int] = []
+    for index in np.argsort(sizes)[::-1]:
+        if index == 0 or (chosen and index not in top):
+            continue
+        piece = labels == index
+        z = int(np.argmax(piece.sum((1, 2))))
+        if chosen and piece[z].sum() * pixel_mm[0] * pixel_mm[1] < MIN_AREA_MM2:
+            continue
+        if _is_cranial(piece[z], enclosure[z], soft[z], work[z], pixel_mm, bool(chosen)):
+            chosen.append(int(index))
+            if index not in top:
                 break
-    return cavity
+    return np.isin(labels, chosen)
 
 
-def _grow(
-    seed: BoolArray, allowed: BoolArray, reach_mm: float, pixel_mm: tuple[float, float]
+def _is_cranial(
+    core: BoolArray,
+    enclosure: FloatArray,
+    soft: BoolArray,
+    section: FloatArray,
+    pixel_mm: tuple[float, float],
+    beside: bool,
+) -> bool:
+    """Whether a ``(y, x)`` piece of core lies in a skull, and not in face or neck.
+
+    `beside` says that a cranial piece was found already, so that this is no neck.
+    """
+    near = _dilate(core, CORE_MM + SPUR_MM, pixel_mm)
+    area = (near & soft).sum() * pixel_mm[0] * pixel_mm[1]
+    if area >= CRANIAL_MM2:
+        return True
+    bone = section > BONE_HU
+    border = near & ~soft
+    least = BESIDE_SHARE if beside else CRANIAL_SHARE
+    if (bone & border).sum() * enclosure[core].mean() < least * border.sum():
+        return False
+    if beside or area >= NECK_MM2:
+        return True
+    labels, _ = ndimage.label(section > BODY_HU)
+    body = ndimage.binary_fill_holes(labels == np.bincount(labels[core]).argmax())
+    return bool((body & (bone | (near & soft))).sum() >= VERTEX_SHARE * body.sum())
+
+
+def _section(
+    core: BoolArray,
+    soft: BoolArray,
+    skull: BoolArray,
+    metal: BoolArray,
+    pixel_mm: tuple[float, float],
 ) -> BoolArray:
-    """What can be reached from `seed` inside `allowed` within about `reach_mm`, ``(y, x)``."""
-    steps = max(1, round(reach_mm / min(pixel_mm)))
-    if not seed.any():
-        return np.zeros_like(seed)
-    return ndimage.binary_dilation(seed, iterations=steps, mask=allowed)
+    """Grow one ``(y, x)`` section of the core to the bone and fill what lies inside it."""
+    if not core.any():
+        return np.zeros_like(core)
+    pixel_area = pixel_mm[0] * pixel_mm[1]
+    steps = max(1, round((CORE_MM + SPUR_MM) / min(pixel_mm)))
+    grown = ndimage.binary_dilation(core, iterations=steps, mask=soft)
+    labels, count = ndimage.label(ndimage.binary_fill_holes(grown) & ~grown)
+    if count:
+        index = np.arange(count + 1)
+        sizes = np.bincount(labels.ravel())
+        bony = ndimage.sum_labels(skull, labels, index) > 0.5 * sizes
+        hard = ndimage.sum_labels(metal, labels, index) > 0
+        fill = ~bony | hard | (sizes * pixel_area < HOLE_MM2)
+        fill[0] = False
+        grown |= fill[labels]
+    opened = ndimage.binary_opening(grown, _disc(SPUR_MM, pixel_mm))
+    return _drop_small(opened, MIN_AREA_MM2 / pixel_area)
+
+
+def _bridge_streaks(cavity: BoolArray, streaked: BoolArray, metal: BoolArray) -> None:
+    """Complete sections torn by metal with what the clean ones on either side share."""
+    clean = np.flatnonzero(~streaked)
+    for first, last in itertools.pairwise(clean):
+        shared = cavity[first] & cavity[last]
+        if last - first > 1 and (metal[first + 1 : last] & shared).any():
+            cavity[first + 1 : last] |= shared
+
+
+def _disc(radius_mm: float, pixel_mm: tuple[float, float]) -> BoolArray:
+    """Disc of a radius in mm as a structuring element, ``(y, x)``."""
+    ry, rx = (int(radius_mm / mm + 1e-6) for mm in pixel_mm)
+    y, x = np.ogrid[-ry : ry + 1, -rx : rx + 1]
+    return np.hypot(y * pixel_mm[0], x * pixel_mm[1]) <= radius_mm + 1e-6
+
+
+def _dilate(mask: BoolArray, radius_mm: float, pixel_mm: tuple[float, float]) -> BoolArray:
+    """Pixels within a distance in mm of a ``(y, x)`` mask."""
+    if not mask.any():
+        return mask
+    return ndimage.distance_transform_edt(~mask, sampling=pixel_mm) <= radius_mm
 
 
 def _drop_small(mask: BoolArray, pixels: float) -> BoolArray:
-    """Connected parts of a ``(y, x)`` mask with at least `pixels` pixels."""
+    """Keep connected parts of a ``(y, x)`` mask with at least `pixels` pixels."""
     labels, count = ndimage.label(mask)
     if count == 0:
         return mask
@@ -228,33 +393,73 @@ def _drop_small(mask: BoolArray, pixels: float) -> BoolArray:
 
 
 def _refine(
-    plane: npt.NDArray, cavity: BoolArray, factor: int, pixel_mm: tuple[float, float]
+    plane: npt.NDArray,
+    cavity: BoolArray,
+    hull: BoolArray,
+    factor: int,
+    pixel_mm: tuple[float, float],
 ) -> BoolArray:
-    """Border on one native ``(y, x)`` slice, HU, from the cavity on the working grid."""
-    height, width = plane.shape
-    coarse = np.repeat(np.repeat(cavity, factor, 0), factor, 1)[:height, :width]
+    """Draw the border on a native slice.
+
+    Parameters
+    ----------
+    plane
+        ``(y, x)`` HU.
+    cavity, hull
+        ``(y / factor, x / factor)`` result of `_cavity`.
+    factor
+        Native pixels per pixel of the working grid.
+    pixel_mm
+        Size of a native pixel ``(y, x)``, mm.
+
+    Returns
+    -------
+    ndarray
+        ``(y, x)`` bool.
+    """
     out = np.zeros(plane.shape, dtype=bool)
-    rows, cols = coarse.any(1).nonzero()[0], coarse.any(0).nonzero()[0]
+    rows, cols = cavity.any(1).nonzero()[0], cavity.any(0).nonzero()[0]
     if not len(rows):
         return out
-    margin = int(np.ceil(4.0 / min(pixel_mm)))
-    box = (
+    margin = int(np.ceil(2 * SPUR_MM / (factor * min(pixel_mm))))
+    coarse_box = (
         slice(max(0, rows[0] - margin), rows[-1] + margin + 1),
         slice(max(0, cols[0] - margin), cols[-1] + margin + 1),
     )
-    coarse = coarse[box]
-    smooth = ndimage.gaussian_filter(
-        np.clip(plane[box], -200, 400).astype(np.float32), [0.4 / mm for mm in pixel_mm]
+    box = tuple(slice(s.start * factor, s.stop * factor) for s in coarse_box)
+    hu = np.clip(plane[box], -200, 400).astype(np.float32)
+    coarse, inside = (
+        np.repeat(np.repeat(a[coarse_box], factor, 0), factor, 1)[: hu.shape[0], : hu.shape[1]]
+        for a in (cavity, hull)
     )
-    near = ndimage.binary_dilation(coarse, iterations=max(1, round(2.0 / min(pixel_mm))))
-    allowed = near & (smooth < EDGE_HU) & (smooth > FAT_HU)
-    opened = ndimage.binary_opening(allowed, iterations=max(1, round(0.5 / min(pixel_mm))))
-    kept = _drop_small(opened | (coarse & allowed), MIN_AREA_MM2 / (pixel_mm[0] * pixel_mm[1]))
-    labels, count = ndimage.label(kept)
-    if count:
-        touching = np.zeros(count + 1, dtype=bool)
-        touching[np.unique(labels[coarse])] = True
-        touching[0] = False
-        kept = touching[labels]
-    out[box] = ndimage.binary_fill_holes(kept)
+    smooth = ndimage.gaussian_filter(hu, [0.4 / mm for mm in pixel_mm])
+    pixel = min(pixel_mm)
+    near = ndimage.binary_dilation(coarse, iterations=max(1, round(SPUR_MM / pixel)))
+    mask = near & inside & (smooth < EDGE_HU) & (smooth > FAT_HU)
+    mask = ndimage.binary_opening(mask, iterations=max(1, round(0.5 / pixel)))
+    # Air, metal and streaks inside stay inside, wherever they are not at the border.
+    mask |= ndimage.binary_erosion(coarse, iterations=max(1, round(SPUR_MM / pixel)))
+
+    # A rim that is brighter than the tissue further in is partial volume; blood against
+    # the inner table is as bright further in and stays.
+    rim = ndimage.binary_dilation(smooth >= EDGE_HU, iterations=max(1, round(RIM_MM / pixel)))
+    deep = (mask & ~rim).astype(np.float32)
+    sigma = [2 * RIM_MM / mm for mm in pixel_mm]
+    weight = ndimage.gaussian_filter(deep, sigma)
+    tissue = ndimage.gaussian_filter(deep * hu, sigma) / np.maximum(weight, 1e-6)
+    mask &= ~(rim & (weight > 1e-3) & (smooth > tissue + RIM_HU))
+
+    mask = _drop_small(mask, MIN_AREA_MM2 / (pixel_mm[0] * pixel_mm[1]))
+    labels, count = ndimage.label(mask)
+    touching = np.zeros(count + 1, dtype=bool)
+    touching[np.unique(labels[coarse])] = True
+    touching[0] = False
+    mask = touching[labels]
+    labels, count = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
+    index = np.arange(count + 1)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    fill = ndimage.sum_labels(coarse, labels, index) > 0.5 * sizes
+    fill |= sizes * pixel_mm[0] * pixel_mm[1] < HOLE_MM2
+    fill[0] = False
+    out[box] = mask | fill[labels]
     return out
