@@ -97,7 +97,8 @@ def head_phantom(
 
     affine = np.zeros((4, 4))
     affine[[2, 1, 0, 3], [0, 1, 2, 3]] = [*spacing, 1.0]
-    affine[:3, 3] = [x[0], y[0], _CENTRE_Z_MM - (shape[0] - 1) / 2 * spacing[0]]
+    affine[:3, 3] = -(np.array(shape) - 1)[::-1] / 2 * spacing[::-1]
+    affine[2, 3] += _CENTRE_Z_MM
     positions = affine[:3, 3] + np.arange(shape[0])[:, None] * affine[:3, 0]
     volume = CTVolume(
         hu=hu,

@@ -1,0 +1,1 @@
+"""Everything that touches Qt or napari; nothing outside imports it."""

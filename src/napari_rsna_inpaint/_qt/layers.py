@@ -1,0 +1,222 @@
+"""How volumes and results become napari layers: names, geometry, colours, limits.
+
+The world axes are inferior, posterior, left in mm, so that in every plane the head is up
+and, seen from the feet as usual, the right side of the patient is on the left of the
+screen. The arrays themselves are never flipped; a negative scale does it. Shear (gantry
+tilt) and uneven gaps are shown as if there were none; the true geometry stays with the
+volume in the metadata, where detection and writers find it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Layer
+from napari.utils.colormaps import Colormap, DirectLabelColormap
+
+from napari_rsna_inpaint.detection.result import (
+    HEATMAP_LIMITS,
+    RESIDUAL_LIMITS_HU,
+    Detection,
+    Finding,
+)
+from napari_rsna_inpaint.volume import CTVolume
+
+LayerData = tuple[npt.NDArray, dict[str, Any], str]
+
+BRAIN_WINDOW_HU = (0.0, 80.0)
+FULL_RANGE_HU = (-1024.0, 3071.0)
+RESULT_NAMES = ("Brain mask", "Inpainted", "Residual", "Heatmap", "Findings")
+#: World direction of the array axes as letters for the low and the high end.
+END_LETTERS = (("S", "I"), ("A", "P"), ("R", "L"))
+
+_KEY = "rsna_inpaint_volume"
+_SIGN_COLOURS = {"hyper": "#ffd54f", "hypo": "#4dd0e1"}
+
+
+def _heat() -> Colormap:
+    """Dark red to white; nothing is tinted where nothing is found."""
+    stops = np.array(
+        [[0.2, 0.0, 0.1, 0.0], [0.6, 0.0, 0.1, 0.6], [1.0, 0.4, 0.0, 1], [1.0, 0.95, 0.6, 1]]
+    )
+    return Colormap(stops, name="anomaly", display_name="anomaly")
+
+
+def _diverging() -> Colormap:
+    """Blue: darker than the healthy completion; red: brighter; clear: the same."""
+    stops = np.array(
+        [
+            [0.3, 0.75, 1, 1],
+            [0.1, 0.35, 0.9, 0.7],
+            [0, 0, 0, 0],
+            [0.9, 0.3, 0.1, 0.7],
+            [1, 0.8, 0.4, 1],
+        ]
+    )
+    return Colormap(stops, name="residual", display_name="residual")
+
+
+def geometry(volume: CTVolume) -> dict[str, Any]:
+    """Scale, translation, units and axis labels shared by every layer of a volume."""
+    lps_of_axis = (2, 1, 0)
+    signs = [-1.0 if axis in volume.canonical_flips else 1.0 for axis in range(3)]
+    scale = np.array(volume.spacing) * signs * (-1, 1, 1)
+    middle = (np.array(volume.hu.shape) - 1) / 2
+    centre = volume.to_patient(middle)[list(lps_of_axis)] * (-1, 1, 1)
+    return {
+        "scale": tuple(scale),
+        "translate": tuple(centre - middle * scale),
+        "units": ("mm", "mm", "mm"),
+        "axis_labels": ("axial", "coronal", "sagittal"),
+        "metadata": {_KEY: volume},
+    }
+
+
+def layer_volume(layer: Layer | None) -> CTVolume | None:
+    """Return the volume a layer belongs to, or None if it is not one of ours."""
+    return None if layer is None else layer.metadata.get(_KEY)
+
+
+def metadata_volume(metadata: dict[str, Any]) -> CTVolume | None:
+    """Return the volume stashed in the metadata that a writer receives."""
+    return metadata.get(_KEY)
+
+
+def is_ct(layer: Layer) -> bool:
+    """Tell whether a layer still shows the values of its volume."""
+    volume = layer_volume(layer)
+    return volume is not None and layer.data is volume.hu
+
+
+def ct_layer(volume: CTVolume) -> LayerData:
+    """Show the CT in the brain window."""
+    options = {
+        "name": "CT",
+        "colormap": "gray",
+        "contrast_limits": BRAIN_WINDOW_HU,
+        "interpolation2d": "linear",
+        **geometry(volume),
+    }
+    return volume.hu, options, "image"
+
+
+def running_layers(volume: CTVolume) -> list[LayerData]:
+    """Layers that a running detection fills slice by slice.
+
+    Nothing is inpainted yet, so the completion starts as the original.
+    """
+    empty = np.zeros(volume.hu.shape, np.float32)
+    return [
+        _inpainted(volume, volume.hu.astype(np.float32)),
+        _residual(volume, empty),
+        _heatmap(volume, empty.copy()),
+    ]
+
+
+def _inpainted(volume: CTVolume, array: npt.NDArray[np.float32]) -> LayerData:
+    options = {
+        "name": "Inpainted",
+        "colormap": "gray",
+        "contrast_limits": BRAIN_WINDOW_HU,
+        "interpolation2d": "linear",
+        "visible": False,
+        **geometry(volume),
+    }
+    return array, options, "image"
+
+
+def _residual(volume: CTVolume, array: npt.NDArray[np.float32]) -> LayerData:
+    options = {
+        "name": "Residual",
+        "colormap": _diverging(),
+        "contrast_limits": RESIDUAL_LIMITS_HU,
+        "blending": "translucent_no_depth",
+        "visible": False,
+        **geometry(volume),
+    }
+    return array, options, "image"
+
+
+def _heatmap(volume: CTVolume, array: npt.NDArray[np.float32]) -> LayerData:
+    options = {
+        "name": "Heatmap",
+        "colormap": _heat(),
+        "contrast_limits": HEATMAP_LIMITS,
+        "blending": "translucent_no_depth",
+        "opacity": 0.6,
+        "interpolation2d": "linear",
+        **geometry(volume),
+    }
+    return array, options, "image"
+
+
+def mask_layer(volume: CTVolume, mask: npt.NDArray[np.bool_]) -> LayerData:
+    """Show the brain mask as an outline."""
+    colours = {0: "transparent", 1: "#80cbc4", None: "transparent"}
+    options = {
+        "name": "Brain mask",
+        "colormap": DirectLabelColormap(color_dict=colours),
+        "opacity": 0.5,
+        "visible": False,
+        **geometry(volume),
+    }
+    return mask.astype(np.uint8), options, "labels"
+
+
+def findings_layer(volume: CTVolume, detection: Detection) -> LayerData:
+    """Show findings as outlines: yellow where brighter than healthy, cyan where darker."""
+    colours: dict[int | None, Any] = {0: "transparent", None: "transparent"}
+    features: dict[str, list] = {
+        "index": [0],
+        "id": [""],
+        "side": [""],
+        "volume_ml": [np.nan],
+        "mean_hu": [np.nan],
+        "residual_hu": [np.nan],
+        "sign": [""],
+        "score": [np.nan],
+    }
+    for number, finding in enumerate(detection.findings, start=1):
+        colours[number] = _SIGN_COLOURS[finding.sign]
+        row = (
+            number,
+            finding.id,
+            side(finding, detection, volume),
+            round(finding.volume_ml, 2),
+            round(finding.mean_hu, 1),
+            round(finding.mean_residual_hu, 1),
+            finding.sign,
+            round(finding.score, 2),
+        )
+        for column, value in zip(features.values(), row, strict=True):
+            column.append(value)
+    options = {
+        "name": "Findings",
+        "colormap": DirectLabelColormap(color_dict=colours),
+        "features": features,
+        "opacity": 0.9,
+        **geometry(volume),
+    }
+    return detection.labels, options, "labels"
+
+
+def side(finding: Finding, detection: Detection, volume: CTVolume) -> str:
+    """Side of the patient: ``right``, ``left``, or ``middle`` within 5 mm of the brain's."""
+    first, last = finding.slices
+    inside = np.argwhere(detection.brain_mask[first : last + 1]) + np.array([first, 0, 0])
+    middle = volume.to_patient(inside.mean(axis=0))[0] if len(inside) else 0.0
+    offset = finding.centroid_mm[0] - middle
+    if abs(offset) < 5:
+        return "middle"
+    return "left" if offset > 0 else "right"
+
+
+def key_voxel(number: int, detection: Detection) -> tuple[int, int, int]:
+    """Array index of the middle of finding ``number`` where its area is largest."""
+    z0, y0, x0, z1, y1, x1 = detection.findings[number - 1].bbox
+    box = detection.labels[z0:z1, y0:y1, x0:x1] == number
+    z = int(box.sum(axis=(1, 2)).argmax())
+    y, x = np.argwhere(box[z]).mean(axis=0) if box.any() else (0, 0)
+    return z0 + z, round(y0 + y), round(x0 + x)

@@ -1,0 +1,115 @@
+"""The result layers of one detection, from the first finished slice to the end."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.viewer import Viewer
+
+from napari_rsna_inpaint._qt.layers import (
+    RESULT_NAMES,
+    LayerData,
+    findings_layer,
+    is_ct,
+    key_voxel,
+    layer_volume,
+    mask_layer,
+    running_layers,
+)
+from napari_rsna_inpaint.detection.result import Detection, SliceResult
+from napari_rsna_inpaint.volume import CTVolume
+
+
+class LiveResult:
+    """Shows one detection in a viewer; to be used in the main thread only.
+
+    A layer that the user removed meanwhile is left alone, and nothing is shown any more
+    once the CT itself is gone or shows other data.
+    """
+
+    def __init__(self, viewer: Viewer, source: Image) -> None:
+        volume = layer_volume(source)
+        assert volume is not None
+        self._viewer = viewer
+        self._source = source
+        self.volume: CTVolume = volume
+        self.detection: Detection | None = None
+        self._layers: dict[str, Layer] = {}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the CT that the job was started for is still there."""
+        return self._source in self._viewer.layers and is_ct(self._source)
+
+    def begin(self) -> None:
+        """Replace results of an earlier run on the same CT by empty layers."""
+        for layer in list(self._viewer.layers):
+            if layer_volume(layer) is self.volume and layer.name.startswith(RESULT_NAMES):
+                self._viewer.layers.remove(layer)
+        for data in running_layers(self.volume):
+            self._add(data)
+        self._viewer.layers.selection.active = self._source
+
+    def update(self, part: SliceResult) -> None:
+        """Copy one finished slice into the layers."""
+        if not self.wanted:
+            return
+        for name, values in (
+            ("Inpainted", part.inpainted),
+            ("Residual", part.residual),
+            ("Heatmap", part.heatmap),
+        ):
+            layer = self._layers[name]
+            layer.data[part.index] = values
+            if layer in self._viewer.layers and layer.visible and self._shows(part.index):
+                layer.refresh(thumbnail=False, extent=False)
+
+    def _shows(self, index: int) -> bool:
+        dims = self._viewer.dims
+        if 0 in dims.displayed:
+            return True
+        return round(self._source.world_to_data(dims.point)[0]) == index
+
+    def finish(self, detection: Detection) -> None:
+        """Show the final arrays, the brain mask and the findings."""
+        if not self.wanted:
+            return
+        self.detection = detection
+        for name, values in (
+            ("Inpainted", detection.inpainted),
+            ("Residual", detection.residual),
+            ("Heatmap", detection.heatmap),
+        ):
+            if self._layers[name] in self._viewer.layers:
+                self._layers[name].data = values
+        self._add(mask_layer(self.volume, detection.brain_mask))
+        self._add(findings_layer(self.volume, detection))
+        self._viewer.layers.selection.active = self._source
+
+    def discard(self) -> None:
+        """Take the layers away again."""
+        for layer in self._layers.values():
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def go_to(self, number: int) -> None:
+        """Move to finding ``number`` (from 1) in all planes."""
+        if self.detection is None or not self.wanted:
+            return
+        world = self._source.data_to_world(key_voxel(number, self.detection))
+        self._viewer.dims.set_point(range(3), world)
+
+    def _add(self, data: LayerData) -> None:
+        layer = Layer.create(*data)
+        if isinstance(layer, Labels):
+            layer.contour = 1
+        name = layer.name
+        self._viewer.layers.append(layer)
+        self._layers[name] = layer
+
+
+def middle_of_brain(volume: CTVolume) -> int:
+    """Slice in the middle of those that show much soft tissue of brain density."""
+    coarse = volume.hu[:, ::4, ::4]
+    tissue = ((coarse > 15) & (coarse < 50)).sum(axis=(1, 2))
+    return int(np.median(np.flatnonzero(tissue >= tissue.max() / 2)))

@@ -1,0 +1,92 @@
+"""One detection in the background: compute there, signals here.
+
+A function worker is used rather than a generator because napari's generator workers
+swallow RuntimeError, which is what torch raises when memory is full.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject, Signal
+
+from napari_rsna_inpaint.detection.result import SliceResult
+from napari_rsna_inpaint.errors import Cancelled, RsnaInpaintError
+from napari_rsna_inpaint.volume import CTVolume
+
+_LOG = logging.getLogger(__name__)
+_QUIET_S = 0.1
+
+
+class DetectJob(QObject):
+    """A running detection; all signals arrive in the thread that made the job.
+
+    Signals
+    -------
+    progressed
+        Done, total, and a ``SliceResult`` or None.
+    finished
+        A ``Detection`` (partial when cancelled; None if nothing was done), and whether
+        it was cancelled.
+    failed
+        One sentence.
+    """
+
+    progressed = Signal(int, int, object)
+    finished = Signal(object, bool)
+    failed = Signal(str)
+
+    def __init__(self, volume: CTVolume, options: dict[str, Any]) -> None:
+        super().__init__()
+        self.volume = volume
+        self._options = options
+        self._stop = threading.Event()
+        self._last_sent = 0.0
+
+    def start(self) -> None:
+        """Begin in a thread of napari's pool, which napari waits for on exit."""
+        create_worker(self._run, _start_thread=True)
+
+    def cancel(self) -> None:
+        """Ask the computation to stop before its next network call."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        # The engine loads torch; that takes seconds and must not happen in the window.
+        try:
+            from napari_rsna_inpaint import detect
+
+            detection = detect(
+                self.volume,
+                **self._options,
+                on_progress=self._report,
+                cancelled=self._stop.is_set,
+            )
+        except Cancelled as stop:
+            self.finished.emit(stop.partial, True)
+        except RsnaInpaintError as error:
+            self.failed.emit(str(error))
+        except Exception as error:
+            _LOG.exception("detection failed")
+            self.failed.emit(_sentence(error))
+        else:
+            self.finished.emit(detection, False)
+
+    def _report(self, done: int, total: int, partial: SliceResult | None) -> None:
+        now = time.monotonic()
+        if partial is None and now - self._last_sent < _QUIET_S and done < total:
+            return
+        self._last_sent = now
+        self.progressed.emit(done, total, partial)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "The memory is full: choose the device 'cpu', or close other programs."
+    text = str(error).strip().splitlines()
+    reason = text[0] if text else type(error).__name__
+    return f"The detection stopped because of an unexpected error: {reason}"
