@@ -1,18 +1,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-# Before napari is imported: tests must neither read nor change the user's settings.
-_SETTINGS = tempfile.TemporaryDirectory()
-os.environ["NAPARI_CONFIG"] = str(Path(_SETTINGS.name) / "settings.yaml")
-
-from napari_rsna_inpaint.detection.result import Detection, Finding  # noqa: E402
-from napari_rsna_inpaint.evaluate.phantom import Phantom, head_phantom  # noqa: E402
+from napari_rsna_inpaint.detection.result import Detection, Finding
+from napari_rsna_inpaint.evaluate.phantom import Phantom, head_phantom
 
 HERE = Path(__file__).parent
 

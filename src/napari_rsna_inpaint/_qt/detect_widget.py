@@ -69,6 +69,7 @@ class DetectWidget(QWidget):
         self.table = FindingsTable()
         self._lay_out()
 
+        self.source.currentIndexChanged.connect(self._introduce)
         self.start_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
         self.table.chosen.connect(self.show_finding)
@@ -81,8 +82,9 @@ class DetectWidget(QWidget):
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.cancel)
-        self._list_sources()
         self._set_running(False)
+        self._introduce()
+        self._list_sources()
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -208,22 +210,29 @@ class DetectWidget(QWidget):
 
     def _list_sources(self, _event: Any = None) -> None:
         """Offer the CT layers, keeping the current choice where it still exists."""
+        layers = [layer for layer in reversed(self._viewer.layers) if is_ct(layer)]
+        if layers == [self.source.itemData(row) for row in range(self.source.count())]:
+            return
         before = self.source.currentData()
+        self.source.blockSignals(True)
         self.source.clear()
-        for layer in reversed(self._viewer.layers):
-            if is_ct(layer):
-                volume = layer_volume(layer)
-                words = volume.description if volume is not None else ""
-                self.source.addItem(f"{layer.name}  {words}".strip(), layer)
-        kept = self.source.findData(before)
-        if kept >= 0:
-            self.source.setCurrentIndex(kept)
+        for layer in layers:
+            volume = layer_volume(layer)
+            words = volume.description if volume is not None else ""
+            self.source.addItem(f"{layer.name}  {words}".strip(), layer)
+        self.source.setCurrentIndex(max(self.source.findData(before), 0))
+        self.source.blockSignals(False)
         if self._job is None:
             self._set_running(False)
-            if self.source.count() == 0:
-                self.message.setText(_NO_CT)
-            elif self.message.text() == _NO_CT:
-                self.message.setText("")
+        if self.source.currentData() is not before:
+            self._introduce()
+
+    def _introduce(self, _row: int = -1) -> None:
+        """Say what was noticed when the chosen CT was read."""
+        volume = layer_volume(self.source.currentData())
+        if self._job is None:
+            notes = [] if volume is None else [note.message for note in volume.notes]
+            self.message.setText(_NO_CT if volume is None else "\n".join(notes))
 
 
 def _choices(items: Any) -> QComboBox:

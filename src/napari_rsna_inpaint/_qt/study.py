@@ -8,7 +8,7 @@ import napari
 from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEventLoop, QTimer
-from qtpy.QtWidgets import QApplication, QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog, QLabel
 
 from napari_rsna_inpaint._qt.canvas_text import write_on_canvas
 from napari_rsna_inpaint._qt.detect_widget import DetectWidget
@@ -19,6 +19,7 @@ from napari_rsna_inpaint.errors import RsnaInpaintError
 from napari_rsna_inpaint.volume import CTVolume
 
 _PLUGIN = "napari-rsna-inpaint"
+_DOCK = "Detect anomalies"
 _WINDOW = (1280, 800)
 _FILES = "Head CT (*.dcm *.dicom *.ima *.zip *.nii *.nii.gz);;All files (*)"
 
@@ -64,7 +65,12 @@ def open_viewer(
 
 def dock(viewer: napari.Viewer) -> DetectWidget:
     """Return the detection dock of a viewer, opening it if needed."""
-    _, widget = viewer.window.add_plugin_dock_widget(_PLUGIN, "Detect anomalies")
+    frame, widget = viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCK)
+    bar = frame.titleBarWidget()
+    # napari appends the plugin's name, which a narrow dock cuts off.
+    title = None if bar is None else bar.findChild(QLabel)
+    if title is not None:
+        title.setText(_DOCK)
     return widget
 
 

@@ -1,0 +1,75 @@
+"""The dock with the real engine and a small untrained network: threads, cancel, layers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from qtpy.QtCore import QTimer
+
+from napari_rsna_inpaint.detection.calibration import (
+    DISTANCES_MM,
+    Calibration,
+    Normal,
+    save_calibration,
+)
+from napari_rsna_inpaint.diffusion import model
+from napari_rsna_inpaint.diffusion.unet import PatchUNet, UNetConfig
+from napari_rsna_inpaint.evaluate.phantom import head_phantom
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = model.ModelConfig(network=UNetConfig(widths=(32, 32), groups=4))
+    torch.manual_seed(0)
+    folder = tmp_path / "untrained"
+    model.save_model(folder, PatchUNet(config.network), config)
+    bins = len(DISTANCES_MM)
+    normal = Normal(median=(0.0,) * bins, upper=(5.0,) * bins, lower=(5.0,) * bins)
+    calibration = Calibration(residual=normal, hu=normal, n_scans=1, n_slices=1)
+    save_calibration(folder, "fast", calibration)
+    monkeypatch.setattr(model, "models_folder", lambda: tmp_path)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_cancel_is_prompt_the_window_answers_and_a_second_run_completes(
+    make_napari_viewer: Callable, qtbot: Any
+) -> None:
+    from napari_rsna_inpaint._qt.study import dock, show_study
+
+    viewer = make_napari_viewer(show=True)
+    widget = dock(viewer)
+    volume = head_phantom(1, "subdural", shape=(6, 128, 128), spacing=(5.0, 1.8, 1.8)).volume
+    show_study(viewer, volume)
+    ticks: list[float] = []
+    clock = QTimer()
+    clock.timeout.connect(lambda: ticks.append(time.monotonic()))
+    clock.start(20)
+
+    widget.protocol.setCurrentText("full")
+    widget.start()
+    qtbot.waitUntil(lambda: widget.bar.value() > 0, timeout=60_000)
+    asked = time.monotonic()
+    with qtbot.waitSignal(widget.settled, timeout=10_000):
+        widget.cancel_button.click()
+    assert time.monotonic() - asked < 2
+
+    widget.protocol.setCurrentText("interactive")
+    with qtbot.waitSignal(widget.settled, timeout=120_000) as ended:
+        widget.start_button.click()
+    clock.stop()
+    assert ended.args == [True], widget.message.text()
+    # Loose: other processes share the processor; a blocked window would show seconds.
+    assert np.diff(ticks).max() < 1.5
+    heat = viewer.layers["Heatmap"].data
+    assert heat.shape == volume.hu.shape
+    assert heat.max() > 0
+    assert np.array_equal(viewer.layers["Brain mask"].data > 0, widget.detection.brain_mask)
+    assert widget.table.rowCount() == len(widget.detection.findings)
