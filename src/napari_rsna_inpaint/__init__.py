@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from napari_rsna_inpaint.detection import Detection, detect, reinpaint
+    from napari_rsna_inpaint.detection.region import reinpaint
+    from napari_rsna_inpaint.detection.result import Detection
+    from napari_rsna_inpaint.detection.run import detect
     from napari_rsna_inpaint.io import read
     from napari_rsna_inpaint.volume import CTVolume
 
@@ -20,9 +22,9 @@ __all__ = ["CTVolume", "Detection", "__version__", "detect", "read", "reinpaint"
 _HOMES = {
     "CTVolume": "volume",
     "read": "io",
-    "Detection": "detection",
-    "detect": "detection",
-    "reinpaint": "detection",
+    "Detection": "detection.result",
+    "detect": "detection.run",
+    "reinpaint": "detection.region",
 }
 
 

@@ -9,7 +9,7 @@ ENTRY_POINT_GROUP = "napari_rsna_inpaint.detectors"
 
 def detectors() -> list[str]:
     """Names of the installed detectors."""
-    return sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)} | {"grid"})
+    return sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)})
 
 
 def protocols() -> dict[str, str]:

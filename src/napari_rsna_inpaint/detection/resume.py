@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,10 @@ class SliceStore:
             os.fsync(file.fileno())
         partial.replace(path)
 
-    def clear(self) -> None:
-        """Remove the stored slices once the result is complete."""
-        if self._folder.is_dir():
-            for path in self._folder.iterdir():
-                path.unlink()
-            self._folder.rmdir()
-            if not any(self._folder.parent.iterdir()):
-                self._folder.parent.rmdir()
-
     def _path(self, index: int) -> Path:
         return self._folder / f"slice_{index:04d}.npz"
+
+
+def clear(folder: Path) -> None:
+    """Remove all stored slices, once a result is complete or to start anew."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -221,10 +221,9 @@ class _Assembly:
         region = np.flip(region, [a for a in self._volume.canonical_flips if a > 0])
         total = np.zeros(len(self._engine.scale_names))
         weight = 0.0
-        down_y, down_x = self._grid.down
         for native, plane in zip(range(box[0].start, box[0].stop), region, strict=True):
             z = len(self.mask) - 1 - native if self._z_flipped else native
-            share = down_y @ plane @ down_x.T
+            share = self._grid.average(plane)
             total += (self._scales[z] * share).sum((1, 2), dtype=np.float64)
             weight += float(share.sum())
         return total / max(weight, 1e-6)
@@ -234,10 +233,6 @@ def _make_detector(name: str, protocol: str, **options: Any) -> Detector:
     if protocol not in PROTOCOLS:
         raise InputRefused(f"Unknown protocol {protocol!r}; choose {', '.join(PROTOCOLS)}.")
     found = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-    if name == "grid" and name not in found:
-        from napari_rsna_inpaint.detection.grid import GridDetector
-
-        return GridDetector(PROTOCOLS[protocol], **options)
     if name not in found:
         raise InputRefused(f"Unknown detector {name!r}; installed: {', '.join(sorted(found))}.")
     return found[name].load()(PROTOCOLS[protocol], **options)

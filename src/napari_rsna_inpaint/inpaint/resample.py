@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 AIR_HU = -1000.0
 
@@ -49,13 +50,13 @@ class ModelGrid:
     shape
         ``(y, x)`` of the model grid.
     down, up
-        Per axis, ``(n_model, n_native)`` averaging and ``(n_native, n_model)``
-        interpolation matrices.
+        Per axis (y, x), ``(n_model, n_native)`` averaging and ``(n_native, n_model)``
+        interpolation matrices, sparse.
     """
 
     shape: tuple[int, int]
-    down: tuple[npt.NDArray, npt.NDArray]
-    up: tuple[npt.NDArray, npt.NDArray]
+    down: tuple[sparse.csr_array, sparse.csr_array]
+    up: tuple[sparse.csr_array, sparse.csr_array]
 
     @classmethod
     def around(
@@ -84,23 +85,33 @@ class ModelGrid:
             down.append(_area_weights(n_native, step, start, n_model))
             up.append(_linear_weights(n_native, step, start, n_model))
             shape.append(n_model)
-        return cls((shape[0], shape[1]), (down[0], down[1]), (up[0], up[1]))
+        return cls((shape[0], shape[1]), _sparse(down), _sparse(up))
 
     def image_to_model(self, hu: npt.NDArray) -> npt.NDArray[np.float32]:
         """Native ``(y, x)`` HU to the model grid by area; outside of the slice is air."""
-        down_y, down_x = self.down
-        shifted = hu.astype(np.float32) - AIR_HU
-        return down_y @ shifted @ down_x.T + AIR_HU
+        return self.average(hu.astype(np.float32) - AIR_HU) + AIR_HU
 
     def mask_to_model(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Native ``(y, x)`` mask to the model grid: at least half of the pixel's area."""
-        down_y, down_x = self.down
-        return down_y @ mask.astype(np.float32) @ down_x.T >= 0.5
+        return self.average(mask.astype(np.float32)) >= 0.5
+
+    def average(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Native ``(y, x)`` values to the model grid by area; outside of the slice is 0."""
+        return _apply(self.down, values)
 
     def to_native(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Model ``(y, x)`` values to the native slice by linear interpolation.
 
         Beyond the model grid its border values are repeated; mask the result.
         """
-        up_y, up_x = self.up
-        return up_y @ values @ up_x.T
+        return _apply(self.up, values)
+
+
+def _sparse(matrices: list[npt.NDArray]) -> tuple[sparse.csr_array, sparse.csr_array]:
+    return sparse.csr_array(matrices[0]), sparse.csr_array(matrices[1])
+
+
+def _apply(
+    matrices: tuple[sparse.csr_array, sparse.csr_array], values: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    return np.ascontiguousarray((matrices[1] @ (matrices[0] @ values).T).T)

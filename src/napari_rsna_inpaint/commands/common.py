@@ -1,0 +1,92 @@
+"""What several commands share: arguments, progress, a clean stop on Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_rsna_inpaint.detection.names import protocols
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+STATEMENT = "Research software, not a medical device; not for diagnosis."
+
+
+def add_input(parser: ArgumentParser) -> None:
+    """INPUT and --series."""
+    parser.add_argument(
+        "input",
+        type=Path,
+        metavar="INPUT",
+        help="DICOM file, folder (searched below), zip of DICOM files, or .nii/.nii.gz in HU",
+    )
+    parser.add_argument("--series", metavar="UID", help="which series, where there are several")
+
+
+def add_model(parser: ArgumentParser) -> None:
+    """--model, --device, --backend, --seed."""
+    parser.add_argument("--model", metavar="NAME|PATH", help="installed model or model folder")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--backend", choices=("torch", "onnx"), default="torch")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+
+
+def add_protocol(parser: ArgumentParser) -> None:
+    """--protocol."""
+    parser.add_argument(
+        "--protocol",
+        choices=tuple(protocols()),
+        default="fast",
+        help="; ".join(f"{name}: {what}" for name, what in protocols().items()),
+    )
+
+
+def say_statement() -> None:
+    """The line that every result comes with."""
+    print(STATEMENT, file=sys.stderr)
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C (or SIGTERM) sets, so that work can end in order.
+
+    A second Ctrl-C interrupts at once.
+    """
+    stop = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, ask) for number in watched]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(watched, before, strict=True):
+            signal.signal(number, handler)
+
+
+def progress_bar() -> Progress:
+    """A progress bar on stderr with the time left; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )

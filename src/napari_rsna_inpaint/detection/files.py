@@ -1,0 +1,118 @@
+"""The files of a result folder, on the input's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_rsna_inpaint.detection.region import Reinpainting
+from napari_rsna_inpaint.detection.result import Detection
+from napari_rsna_inpaint.errors import InputRefused, OutputFailed
+from napari_rsna_inpaint.io.write import nifti_affine, write_csv, write_json, write_nifti
+from napari_rsna_inpaint.volume import CTVolume
+
+SLICE_COLUMNS = ("index", "z_mm", "slice_id", "score", "finished")
+
+
+def make_folder(folder: Path) -> None:
+    """Create the folder of a result.
+
+    Raises
+    ------
+    OutputFailed
+        If it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFailed(
+            f"The folder {folder} cannot be created ({error.strerror}); name another with -o."
+        ) from error
+
+
+def write_detection(folder: Path, detection: Detection, volume: CTVolume) -> None:
+    """Write masks, images, findings, slice scores and provenance of one detection.
+
+    Raises
+    ------
+    OutputFailed
+        If a file cannot be written; those written before stay whole.
+    """
+    images: dict[str, npt.NDArray[Any]] = {
+        "brain_mask": detection.brain_mask,
+        "inpainted": detection.inpainted,
+        "residual": detection.residual,
+        "heatmap": detection.heatmap,
+    }
+    for name, array in images.items():
+        write_nifti(folder / f"{name}.nii.gz", array, volume)
+    findings = {
+        "schema": 1,
+        "statement": detection.run["statement"],
+        "input": detection.run["input"],
+        "findings": [finding.to_json() for finding in detection.findings],
+    }
+    write_json(folder / "findings.json", findings)
+    write_csv(folder / "slices.csv", _slice_rows(detection, volume), SLICE_COLUMNS)
+    write_json(folder / "run.json", detection.run)
+
+
+def _slice_rows(detection: Detection, volume: CTVolume) -> Iterator[dict[str, Any]]:
+    names = volume.slice_ids or ("",) * len(detection.done)
+    for index, (z, name) in enumerate(zip(volume.slice_z_mm, names, strict=True)):
+        yield {
+            "index": index,
+            "z_mm": round(float(z), 3),
+            "slice_id": name,
+            "score": round(float(detection.slice_scores[index]), 4),
+            "finished": int(detection.done[index]),
+        }
+
+
+def write_reinpainting(folder: Path, result: Reinpainting, volume: CTVolume) -> None:
+    """Write mean, spread and minimum completion distance of a region, whole grid, HU.
+
+    Outside the completed slices the mean is the original and the others are 0.
+    """
+    rows = list(result.slices)
+    mean = volume.hu.astype(np.float32)
+    mean[rows] = result.mean
+    write_nifti(folder / "mean.nii.gz", mean, volume)
+    for name, values in (
+        ("spread", result.spread),
+        ("minimum_completion_distance", result.minimum_distance_hu),
+    ):
+        whole = np.zeros(volume.hu.shape, np.float32)
+        whole[rows] = values
+        write_nifti(folder / f"{name}.nii.gz", whole, volume)
+
+
+def read_region(path: Path, volume: CTVolume) -> npt.NDArray[np.bool_]:
+    """Read a region ``(z, y, x)`` drawn on the grid of a volume, True where non-zero.
+
+    Raises
+    ------
+    InputRefused
+        If it is no NIfTI file or lies on another grid.
+    """
+    import nibabel
+
+    try:
+        image = nibabel.load(path)
+        stored = np.asanyarray(image.dataobj)  # type: ignore[attr-defined]
+    except (OSError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
+        raise InputRefused(f"The region {path.name} is no readable NIfTI file.") from error
+    axes = volume.storage_axes
+    if stored.shape != tuple(volume.hu.shape[axis] for axis in axes) or not np.allclose(
+        image.affine, nifti_affine(volume), atol=1e-2  # type: ignore[attr-defined]
+    ):
+        raise InputRefused(
+            f"The region {path.name} lies on another grid than the scan; draw it on the scan "
+            "or on one of its results."
+        )
+    return stored.transpose(np.argsort(axes)) != 0
+
