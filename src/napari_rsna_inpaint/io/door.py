@@ -122,7 +122,7 @@ def _describe_series(series: Series, skipped: list[Skipped]) -> dict[str, Any]:
     row["shape"] = [len(series.slices), series.first.rows, series.first.columns]
     row["n_slices"] = len(series.slices)
     row["choices"] = list(series.choices)
-    spacing = dicom.spacing_mm(series)
+    spacing = dicom.spacing_mm(series.parts[0] if series.parts else series)
     row["spacing_mm"] = None if spacing is None else [round(step, 6) for step in spacing]
     if not dicom.needs_pixels(series):
         blocking = [series.blocked[1]] if series.blocked else []

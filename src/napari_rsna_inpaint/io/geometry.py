@@ -131,7 +131,8 @@ def geometry_notes(positions: Array, orientation: Array) -> list[Note]:
 def _gap_notes(z: Array) -> list[Note]:
     """Describe missing slices and uneven spacing of increasing positions ``(n,)`` mm."""
     gaps = np.diff(z)
-    median = float(np.median(gaps))
+    # The lower one of the two middle gaps: a gap of 10 mm beside one of 5 mm is a lost slice.
+    median = float(np.sort(gaps)[(len(gaps) - 1) // 2])
     tolerance = max(GAP_TOLERANCE_MM, GAP_TOLERANCE * median)
     multiples = np.round(gaps / median)
     missing = (multiples >= 2) & (np.abs(gaps - multiples * median) <= 5 * tolerance)

@@ -242,6 +242,10 @@ def _place(series: Series) -> bool:
     series.slices = [placed[index] for index in order]
     series.positions = positions[order]
     series.orientation = orientation
+    if len(placed) == 1 and not (series.first.thickness or series.first.spacing_between):
+        series.notes.append(
+            Note("thickness-unknown", "Slice thickness is missing; 1 mm was assumed: no volumes.")
+        )
     if series.first.spacing is None:
         series.notes.append(
             Note("no-pixel-spacing", "Pixel spacing is missing; 1 mm was assumed: no sizes in mm.")

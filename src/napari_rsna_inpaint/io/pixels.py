@@ -187,8 +187,7 @@ def _check_stream_size(header: Header, dataset: pydicom.Dataset) -> None:
         raise NotReadableError("its compressed pixel data are damaged") from None
     if size is not None and size != (header.rows, header.columns):
         raise NotReadableError(
-            f"its compressed image is {size[0]} x {size[1]} pixels instead of "
-            f"{header.rows} x {header.columns}"
+            f"its compressed image ({size[0]} x {size[1]}) is not of the declared size"
         )
 
 

@@ -61,6 +61,8 @@ class Series:
 
     def all_notes(self, kept: Sequence[int] | None = None) -> list[Note]:
         """Give the notes from the headers, with those on the places of the slices that are kept."""
+        if self.blocked:
+            return list(self.notes)
         positions = self.positions if kept is None else self.positions[kept]
         return [*self.notes, *geometry.geometry_notes(positions, self.orientation)]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import io
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,16 +58,13 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | bytearray | memo
         If it cannot be written: disk full, read-only, no permission.
     """
     path = Path(path)
-    temporary: str | None = None
+    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, _usual_mode())
         os.replace(temporary, path)
-        temporary = None
         _sync_folder(path.parent)
     except OSError as problem:
         reason = _REASONS.get(
@@ -74,16 +72,9 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | bytearray | memo
         )
         raise OutputFailed(f"{path.name} could not be written: {reason}.") from problem
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return path
-
-
-def _usual_mode() -> int:
-    """File mode that a plain ``open`` would have given (temporary files are private)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _sync_folder(folder: Path) -> None:
