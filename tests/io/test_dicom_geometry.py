@@ -181,7 +181,10 @@ def test_two_phases_are_told_apart_by_acquisition(tmp_path):
     folder = save(tmp_path / "s", slices)
     question = judge(folder)
     assert isinstance(question, ChoiceNeeded)
-    assert "AcquisitionNumber" in str(question)
+    assert [c.rpartition("  ")[2] for c in question.choices] == [
+        "AcquisitionNumber 1",
+        "AcquisitionNumber 2",
+    ]
     np.testing.assert_array_equal(read(folder, "1.2.3#2").hu, HU + 20)
 
 
@@ -210,6 +213,14 @@ def test_one_slice_of_another_matrix_is_asked_about(tmp_path):
     folder = save(tmp_path / "s", slices)
     assert judge(folder).code == "mixed-geometry"
     np.testing.assert_array_equal(read(folder, "1.2.3#1").hu, np.delete(HU, 2, axis=0))
+
+
+def test_noise_in_orientation_and_spacing_splits_nothing(tmp_path):
+    slices = make_series(HU)
+    for sign, ds in zip([-1, 1] * 3, slices, strict=True):
+        ds.ImageOrientationPatient = [1, 0.005 + sign * 1e-5, 0, -0.005 - sign * 1e-5, 1, 0]
+        ds.PixelSpacing = [0.50005 + sign * 1e-6] * 2
+    assert judge(save(tmp_path / "s", slices)).notes == ()
 
 
 def test_forgotten_scout_is_left_out(tmp_path):

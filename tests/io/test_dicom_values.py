@@ -93,6 +93,24 @@ def test_wrap_at_4096_is_repaired_and_noted(tmp_path):
     np.testing.assert_array_equal(volume.hu, HU)
 
 
+def test_wrap_is_repaired_on_slices_without_air_too(tmp_path):
+    hu = HU.copy()
+    hu[3] = -60
+    slices = make_series(hu)
+    for ds in slices:
+        set_stored(ds, hu[ds.InstanceNumber - 1].astype(int) % 4096)
+        ds.RescaleIntercept = 0
+    np.testing.assert_array_equal(judge(save(tmp_path / "s", slices)).hu, hu)
+
+
+def test_dense_metal_is_no_wrap(tmp_path):
+    hu = HU.copy()
+    hu[:, :6, :6] = 3071
+    volume = judge(save(tmp_path / "s", make_series(hu)))
+    assert volume.notes == ()
+    np.testing.assert_array_equal(volume.hu, hu)
+
+
 def test_signed_values_declared_unsigned_are_corrected(tmp_path):
     slices = make_series(HU)
     for ds in slices:

@@ -195,6 +195,7 @@ def load(series: Series) -> tuple[CTVolume, list[Skipped]]:
     """
     slices = series.slices
     reader = PixelReader()
+    reader.confirm_wrap(slices)
     dtype = np.int16 if all(map(is_integral, slices)) else np.float32
     shape = (len(slices), series.first.rows, series.first.columns)
     hu: npt.NDArray[Any] = np.empty(shape, dtype)

@@ -12,7 +12,7 @@ import numpy as np
 from napari_rsna_inpaint.io import geometry
 from napari_rsna_inpaint.io.classify import leave_out, other_body_part, wrong_modality
 from napari_rsna_inpaint.io.header import Header
-from napari_rsna_inpaint.io.phases import split_phases
+from napari_rsna_inpaint.io.phases import lies_across, same_grid, split_phases
 from napari_rsna_inpaint.io.pixels import is_lossy
 from napari_rsna_inpaint.io.scan import Skipped
 from napari_rsna_inpaint.io.series import Series, refused_slices_note
@@ -64,8 +64,7 @@ def _series_key(header: Header) -> tuple:
     if header.series_uid:
         return (*identity, header.series_uid)
     # Without a UID, only what lies together and looks alike is taken as one series.
-    orientation = None if header.orientation is None else tuple(header.orientation.round(3))
-    return (*identity, header.source.folder, orientation, header.rows, header.columns)
+    return (*identity, header.source.folder, header.rows, header.columns)
 
 
 def _uid(slices: Sequence[Header]) -> str:
@@ -103,11 +102,8 @@ def judge(uid: str, slices: list[Header], same_pixels: SamePixels) -> Series:
             "no-readable-slice",
             "No slice can be read: the files are damaged or cut off. Fetch the series again.",
         )
-    _leave_out_other_orientations(series)
-    split = _split_by_matrix(series, same_pixels)
-    if split:
-        return split
-    if not _place(series):
+    _leave_out_scouts(series)
+    if _split_by_grid(series, same_pixels) or not _place(series):
         return series
     if not _drop_duplicates(series, same_pixels):
         return series
@@ -154,66 +150,67 @@ def _leave_out_damaged(series: Series) -> None:
     series.notes.append(refused_slices_note(len(damaged), damaged[0].pixel_problem))
 
 
-def _leave_out_other_orientations(series: Series) -> None:
-    """Leave out up to three slices that lie across the rest: a forgotten scout."""
+def _grids(slices: Iterable[Header]) -> list[list[Header]]:
+    """Group slices of the same matrix, pixel size and orientation; the largest group first."""
     groups: list[list[Header]] = []
-    for header in series.slices:
-        if header.orientation is None:
-            continue
+    for header in slices:
         for group in groups:
-            reference = group[0].orientation
-            assert reference is not None
-            if geometry.same_orientation(reference, header.orientation):
+            if same_grid(group[0], header):
                 group.append(header)
                 break
         else:
             groups.append([header])
-    if len(groups) < 2:
-        return
-    groups.sort(key=len)
-    for group in groups[:-1]:
-        if len(group) < 4 and len(group) < len(groups[-1]):
-            ids = set(map(id, group))
-            series.slices = [header for header in series.slices if id(header) not in ids]
-            series.skipped += [
-                Skipped(h.source.name, "lies across the other slices (probably a localizer)")
-                for h in group
-            ]
+    return sorted(groups, key=len, reverse=True)
 
 
-def _split_by_matrix(series: Series, same_pixels: SamePixels) -> Series | None:
+def _leave_out_scouts(series: Series) -> None:
+    """Leave out up to three slices that lie across the rest: a forgotten scout."""
+    main, *others = _grids(h for h in series.slices if h.orientation is not None) or [[]]
+    scouts = [
+        header
+        for group in others
+        for header in group
+        if len(group) < min(4, len(main)) and lies_across(header, main[0])
+    ]
+    ids = set(map(id, scouts))
+    series.slices = [header for header in series.slices if id(header) not in ids]
+    series.skipped += [
+        Skipped(header.source.name, "lies across the other slices (probably a localizer)")
+        for header in scouts
+    ]
+
+
+def _split_by_grid(series: Series, same_pixels: SamePixels) -> bool:
     """Ask which part is meant where matrix, pixel size or orientation differ."""
-    parts: dict[tuple, list[Header]] = defaultdict(list)
-    for header in series.slices:
-        spacing = None if header.spacing is None else tuple(np.round(header.spacing, 4))
-        orientation = None if header.orientation is None else tuple(header.orientation.round(2))
-        parts[header.rows, header.columns, spacing, orientation].append(header)
+    parts = _grids(series.slices)
     if len(parts) < 2:
-        return None
-    return _ask_part(
-        series,
-        list(parts.values()),
-        same_pixels,
-        "mixed-geometry",
-        f"The series mixes {len(parts)} image sizes, pixel spacings or orientations. "
-        "Choose one part.",
-    )
+        return False
+    message = f"The series mixes {len(parts)} image sizes, pixel spacings or orientations."
+    labels = [_grid_label(part[0]) for part in parts]
+    _ask_part(series, parts, labels, same_pixels, Note("mixed-geometry", message))
+    return True
+
+
+def _grid_label(header: Header) -> str:
+    size = f"{header.rows} x {header.columns} pixels"
+    return f"{size} of {header.spacing[0]:g} mm" if header.spacing else size
 
 
 def _ask_part(
     series: Series,
     parts: list[list[Header]],
+    labels: list[str],
     same_pixels: SamePixels,
-    code: str,
-    message: str,
-) -> Series:
-    parts.sort(key=len, reverse=True)
+    reason: Note,
+) -> None:
     series.parts = [
         judge(f"{series.uid}#{index}", part, same_pixels)
         for index, part in enumerate(parts, start=1)
     ]
-    series.choices = tuple(part.describe() for part in series.parts)
-    return series.block("ask", code, message)
+    series.choices = tuple(
+        f"{part.describe()}  {label}" for part, label in zip(series.parts, labels, strict=True)
+    )
+    series.block("ask", reason.code, f"{reason.message} Choose one part.")
 
 
 def _place(series: Series) -> bool:
@@ -313,23 +310,15 @@ def _drop_duplicates(series: Series, same_pixels: SamePixels) -> bool:
             "Choose another series.",
         )
         return False
-    parts, by = split_phases(slices, z[keep])
-    _ask_part(
-        series,
-        parts,
-        same_pixels,
-        "phases",
-        f"Different images share a position ({len(keep)} images at {len(groups)} positions, "
-        f"told apart by {by}). Choose one part.",
-    )
+    parts, labels = split_phases(slices, z[keep])
+    message = f"{len(keep)} different images share {len(groups)} positions."
+    _ask_part(series, parts, labels, same_pixels, Note("phases", message))
     return False
 
 
 def _judge_values(series: Series) -> None:
     """Judge what the headers say about the values: rescale and compression."""
-    unscaled = [
-        h for h in series.slices if (h.slope is None or h.intercept is None) and not h.has_lut
-    ]
+    unscaled = [h for h in series.slices if not h.is_scaled]
     if unscaled:
         series.block(
             "ask",

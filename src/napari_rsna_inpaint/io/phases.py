@@ -1,4 +1,4 @@
-"""Tell apart several images of one place: phases, reconstructions, repeats."""
+"""Tell apart what one series UID may mix: other grids, phases, reconstructions, repeats."""
 
 from __future__ import annotations
 
@@ -10,11 +10,49 @@ import numpy.typing as npt
 from napari_rsna_inpaint.io import geometry
 from napari_rsna_inpaint.io.header import Header
 
+_ACROSS_DEG = 10.0
+
+
+def same_grid(first: Header, second: Header) -> bool:
+    """Whether two slices agree in matrix, pixel size and orientation, but for rounding."""
+    if (first.rows, first.columns) != (second.rows, second.columns):
+        return False
+    if (first.spacing is None) != (second.spacing is None) or (first.orientation is None) != (
+        second.orientation is None
+    ):
+        return False
+    if first.spacing and second.spacing and not np.allclose(first.spacing, second.spacing, 1e-3):
+        return False
+    if first.orientation is None or second.orientation is None:
+        return True
+    return geometry.same_orientation(first.orientation, second.orientation)
+
+
+def lies_across(header: Header, other: Header) -> bool:
+    """Whether two slices are far from parallel."""
+    if header.orientation is None or other.orientation is None:
+        return False
+    normals = map(geometry.normal_of, (header.orientation, other.orientation))
+    return geometry.degrees_between(*normals) > _ACROSS_DEG
+
 
 def split_phases(
     slices: list[Header], z: npt.NDArray[np.float64]
-) -> tuple[list[list[Header]], str]:
-    """Split slices so that no part holds a place twice; and what tells the parts apart."""
+) -> tuple[list[list[Header]], list[str]]:
+    """Split slices so that no part holds a place twice.
+
+    Parameters
+    ----------
+    slices
+        Sorted along the normal.
+    z
+        ``(n,)`` their places along the normal, mm.
+
+    Returns
+    -------
+    tuple
+        The parts, and what tells each of them apart.
+    """
     for index, (keyword, _) in enumerate(slices[0].phase):
         parts: dict[str, list[int]] = defaultdict(list)
         for position, header in enumerate(slices):
@@ -23,18 +61,17 @@ def split_phases(
         if 1 < len(parts) <= len(slices) / 2 and all(
             len(geometry.duplicates(z[part].tolist())) == len(part) for part in parts.values()
         ):
-            return [[slices[k] for k in part] for part in parts.values()], keyword
+            labels = [f"{keyword} {value or 'not given'}" for value in parts]
+            return [[slices[k] for k in part] for part in parts.values()], labels
     rounds: dict[int, list[Header]] = defaultdict(list)
     for group in geometry.duplicates(z.tolist()):
         ordered = sorted((slices[k] for k in group), key=lambda h: h.instance_number or 0)
         for turn, header in enumerate(ordered):
             rounds[turn].append(header)
     # The common slices belong to every part, so that each choice is a whole volume.
-    base = rounds[0]
-    parts_by_turn = [base]
-    for turn in range(1, len(rounds)):
-        parts_by_turn.append(_with_replacements(base, rounds[turn]))
-    return parts_by_turn, "instance number"
+    base, *others = rounds.values()
+    labels = [f"image {turn + 1} of each place" for turn in rounds]
+    return [base, *(_with_replacements(base, other) for other in others)], labels
 
 
 def _with_replacements(base: list[Header], others: list[Header]) -> list[Header]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -24,6 +25,14 @@ AIR_HU = -1024
 PLAUSIBLE_HU = (-3100, 32767)
 # Stored signed values this far below zero would be far darker than air.
 _BELOW_AIR = 500
+# Where air lies after unwrapping, and how much of it confirms the wrap.
+_AIR_TOP = -800
+_AIR_SHARE = 0.001
+_WRAP_NOTE = Note(
+    "rsna-wrap-4096",
+    "Stored values had wrapped at 4096 (air appeared as bone); the topmost 1000 were moved below "
+    "zero.",
+)
 _PLUGINS = {
     uid.RLELossless: ("pydicom", "pydicom"),
     uid.JPEGLSLossless: ("pyjpegls", "pyjpegls"),
@@ -103,9 +112,16 @@ def check_decoder(header: Header) -> None:
 
 
 class PixelReader:
-    """Decodes slices one at a time; keeps the last multi-frame file parsed."""
+    """Decodes slices one at a time; keeps the last multi-frame file parsed.
+
+    Attributes
+    ----------
+    unwrap
+        Whether 12-bit values are known to have wrapped; see `confirm_wrap`.
+    """
 
     def __init__(self) -> None:
+        self.unwrap = False
         self._parsed: tuple[str, pydicom.FileDataset] | None = None
 
     def _dataset(self, header: Header) -> pydicom.FileDataset:
@@ -154,24 +170,48 @@ class PixelReader:
             If no decoder is installed.
         """
         stored, dataset = self._stored(header)
-        if header.has_lut:
-            hu = pydicom.pixels.apply_modality_lut(stored, dataset).astype(np.int32)
-            note = Note("modality-lut", "Hounsfield units come from a lookup table in the file.")
-            return Slice(_mask_padding(hu, stored, header).astype(np.int16), (note,))
-        if header.slope is None or header.intercept is None:
-            raise NotReadableError("it has no rescale to Hounsfield units")
-        slope, intercept = header.slope, header.intercept
-        if wraps(header):
-            values, intercept, notes = _unwrap(stored, header)
-        else:
-            values, notes = _fix_sign(stored, header)
-        hu = _mask_padding(_rescale(values, slope, intercept), stored, header)
-        low, high = (float(hu.min()), float(hu.max()))
+        hu, notes = self._convert(stored, dataset, header)
+        hu[_is_padding(stored, header)] = AIR_HU
+        low, high = float(hu.min()), float(hu.max())
         if low < PLAUSIBLE_HU[0] or high > PLAUSIBLE_HU[1]:
             raise NotReadableError(f"its values ({low:.0f} to {high:.0f}) are no Hounsfield units")
         if uid.UID(header.transfer_syntax).is_encapsulated and _saturated(stored, header):
             raise NotReadableError("its compressed pixel data are damaged")
         return Slice(hu, notes)
+
+    def _convert(
+        self, stored: npt.NDArray[np.integer], dataset: pydicom.Dataset, header: Header
+    ) -> tuple[npt.NDArray[Any], tuple[Note, ...]]:
+        if header.has_lut:
+            # Tables hold 16 bits without a sign; Hounsfield units below zero are its complement.
+            looked_up = pydicom.pixels.apply_modality_lut(stored, dataset).astype(np.uint16)
+            note = Note("modality-lut", "Hounsfield units come from a lookup table in the file.")
+            return looked_up.view(np.int16), (note,)
+        if header.slope is None or header.intercept is None:
+            raise NotReadableError("it has no rescale to Hounsfield units")
+        if self.unwrap and may_wrap(header):
+            return _rescale(_unwrapped(stored), header.slope, header.intercept), (_WRAP_NOTE,)
+        values, notes = _fix_sign(stored, header)
+        return _rescale(values, header.slope, header.intercept), notes
+
+    def confirm_wrap(self, headers: Sequence[Header]) -> None:
+        """Decide whether 12-bit values of a series had wrapped: only then do they hold air.
+
+        Parameters
+        ----------
+        headers
+            Slices of the series; those in the middle are looked at first.
+        """
+        suspects = [header for header in headers if may_wrap(header)]
+        middle = len(suspects) // 2
+        for header in suspects[middle:] + suspects[:middle]:
+            try:
+                stored = self._stored(header)[0]
+            except (NotReadableError, DecoderMissingError):
+                continue
+            if np.count_nonzero(_unwrapped(stored) < _AIR_TOP) > _AIR_SHARE * stored.size:
+                self.unwrap = True
+                return
 
 
 def _check_stream_size(header: Header, dataset: pydicom.Dataset) -> None:
@@ -191,8 +231,8 @@ def _check_stream_size(header: Header, dataset: pydicom.Dataset) -> None:
         )
 
 
-def wraps(header: Header) -> bool:
-    """Whether the values may have been stored with 1000 lost to a 12-bit wrap."""
+def may_wrap(header: Header) -> bool:
+    """Whether a slice cannot hold air as declared, as if its 12-bit values had wrapped."""
     return (
         header.bits_stored == 12
         and not header.signed
@@ -201,22 +241,11 @@ def wraps(header: Header) -> bool:
     )
 
 
-def _unwrap(
-    stored: npt.NDArray[np.integer], header: Header
-) -> tuple[npt.NDArray[np.integer], float, tuple[Note, ...]]:
-    """Undo a 12-bit wrap where air lies at the top of the range; see `wraps`."""
-    assert header.intercept is not None
-    unwrapped = stored.astype(np.int32) + 1000
-    unwrapped[unwrapped >= 4096] -= 4096
-    air = np.count_nonzero(unwrapped < 200) / unwrapped.size
-    if air < 0.001:
-        return stored, header.intercept, ()
-    note = Note(
-        "rsna-wrap-4096",
-        "Stored values had wrapped at 4096 (air appeared as bone); they were unwrapped, which "
-        "lowers the rescale intercept by 1000.",
-    )
-    return unwrapped, header.intercept - 1000, (note,)
+def _unwrapped(stored: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+    """Move the topmost 1000 of 12-bit stored values below zero."""
+    values = stored.astype(np.int32)
+    values[values >= 4096 - 1000] -= 4096
+    return values
 
 
 def _fix_sign(
@@ -267,14 +296,6 @@ def _rescale(
         if exact.min() >= -32768 and exact.max() <= 32767:
             return exact.astype(np.int16)
     return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
-
-
-def _mask_padding(
-    hu: npt.NDArray[Any], stored: npt.NDArray[np.integer], header: Header
-) -> npt.NDArray[Any]:
-    if header.padding is not None:
-        hu[_is_padding(stored, header)] = AIR_HU
-    return hu
 
 
 def _is_padding(stored: npt.NDArray[np.integer], header: Header) -> npt.NDArray[np.bool_]:
