@@ -226,6 +226,23 @@ def test_huge_declared_size_is_refused_before_any_room_is_made(tmp_path):
     assert isinstance(judge(save(tmp_path / "s", slices)), InputRefused)
 
 
+@pytest.mark.parametrize(
+    ("tag", "value"), [("BitsAllocated", 23), ("BitsStored", 40), ("PixelRepresentation", 7)]
+)
+def test_impossible_pixel_format_is_left_out(tmp_path, tag, value):
+    slices = make_series(HU)
+    setattr(slices[2], tag, value)
+    volume = judge(save(tmp_path / "s", slices))
+    assert codes(volume) == ["slice-refused", "missing-slices"]
+
+
+def test_missing_description_of_the_pixels_is_completed(tmp_path):
+    slices = make_series(HU)
+    for ds in slices:
+        del ds.PhotometricInterpretation, ds.SamplesPerPixel, ds.HighBit
+    np.testing.assert_array_equal(judge(save(tmp_path / "s", slices)).hu, HU)
+
+
 def test_lossy_compression_is_noted(tmp_path):
     slices = make_series(HU)
     for ds in slices:

@@ -238,7 +238,8 @@ def needs_pixels(series: Series) -> bool:
     if series.blocked:
         return False
     rescales = {(h.slope, h.intercept) for h in series.slices}
-    return len(rescales) > 1 or any(map(_is_open, series.slices))
+    # One slice costs little, so that a single file is always judged to the last bit.
+    return len(series.slices) == 1 or len(rescales) > 1 or any(map(_is_open, series.slices))
 
 
 def _is_open(header: Header) -> bool:

@@ -66,7 +66,8 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
         ``{"series": [...], "skipped": [...]}``, ready for JSON. Every series has ``uid``,
         ``outcome`` (``ok``, ``note``, ``ask`` or ``refused``: what `read` would do with it),
         ``codes``, ``messages``, ``shape`` ``[z, y, x]``, ``spacing_mm`` ``[z, y, x]``,
-        ``n_slices``, ``description`` and ``choices``.
+        ``n_slices``, ``description`` and ``choices``. Damage inside the compressed pixels of
+        one slice of many shows only when they are read.
 
     Raises
     ------

@@ -181,6 +181,16 @@ def _description(dataset: pydicom.Dataset) -> str:
     return description if description.isprintable() else ""
 
 
+def _format_problem(dataset: pydicom.Dataset) -> str:
+    """Say what makes the declared pixel format impossible, or nothing."""
+    allocated = integer(dataset, "BitsAllocated", 16)
+    stored = integer(dataset, "BitsStored", allocated)
+    sign = integer(dataset, "PixelRepresentation", 0)
+    if allocated not in (8, 16, 32) or not 0 < stored <= allocated or sign not in (0, 1):
+        return f"its pixel format ({stored} of {allocated} bits) is impossible"
+    return ""
+
+
 def _parse(source: Source, dataset: pydicom.Dataset, has_pixels: bool, problem: str) -> Header:
     meta = getattr(dataset, "file_meta", pydicom.Dataset())
     bits_allocated = integer(dataset, "BitsAllocated", 16)
@@ -225,7 +235,7 @@ def _parse(source: Source, dataset: pydicom.Dataset, has_pixels: bool, problem: 
         lossy_ratio=text(dataset, "LossyImageCompressionRatio") if lossy else None,
         transfer_syntax=syntax,
         has_pixels=has_pixels,
-        pixel_problem=problem,
+        pixel_problem=problem or _format_problem(dataset),
     )
 
 

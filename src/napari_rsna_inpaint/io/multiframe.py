@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pydicom
 
-from napari_rsna_inpaint.io.elements import number, pair, rescale, text, vector
+from napari_rsna_inpaint.io.elements import number, pair, rescale, text, value_of, vector
 from napari_rsna_inpaint.io.header import Header, with_frame
 from napari_rsna_inpaint.io.stream import NotReadableError
 
@@ -26,25 +26,25 @@ def split_frames(header: Header, dataset: pydicom.Dataset) -> list[Header]:
     NotReadableError
         If the frames have no functional groups, so nobody knows where they lie.
     """
-    frames = dataset.get("PerFrameFunctionalGroupsSequence")
+    frames = _items(dataset, "PerFrameFunctionalGroupsSequence")
     if not frames:
         raise NotReadableError("multi-frame image without a position for each frame")
     if len(frames) != header.frames or header.frames > MAX_FRAMES:
         raise NotReadableError(f"{header.frames} frames declared but {len(frames)} described")
-    shared_items = dataset.get("SharedFunctionalGroupsSequence")
-    shared = shared_items[0] if shared_items else pydicom.Dataset()
+    shared = [*_items(dataset, "SharedFunctionalGroupsSequence"), pydicom.Dataset()][0]
     return [_frame_header(header, index, own, shared) for index, own in enumerate(frames)]
+
+
+def _items(dataset: pydicom.Dataset, keyword: str) -> list[pydicom.Dataset]:
+    value = value_of(dataset, keyword)
+    return list(value) if isinstance(value, pydicom.Sequence) else []
 
 
 def _frame_header(
     header: Header, index: int, own: pydicom.Dataset, shared: pydicom.Dataset
 ) -> Header:
     def group(keyword: str) -> pydicom.Dataset:
-        for holder in (own, shared):
-            items = holder.get(keyword)
-            if items:
-                return items[0]
-        return pydicom.Dataset()
+        return [*_items(own, keyword), *_items(shared, keyword), pydicom.Dataset()][0]
 
     measures = group("PixelMeasuresSequence")
     content = group("FrameContentSequence")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom import uid
+from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
 
@@ -142,11 +143,12 @@ class PixelReader:
         with tolerant():
             dataset = self._dataset(header)
             _check_stream_size(header, dataset)
-            if "TransferSyntaxUID" not in dataset.file_meta:
-                dataset.file_meta.TransferSyntaxUID = uid.UID(header.transfer_syntax)
             try:
                 array, _ = decoder.as_array(
-                    dataset, index=header.frame or 0, raw=True, decoding_plugin=plugin
+                    _image_of(header, dataset),
+                    index=header.frame or 0,
+                    raw=True,
+                    decoding_plugin=plugin,
                 )
             # Some decoders raise BaseException subclasses of their own on damaged data.
             except (KeyboardInterrupt, SystemExit):
@@ -212,6 +214,24 @@ class PixelReader:
             if np.count_nonzero(_unwrapped(stored) < _AIR_TOP) > _AIR_SHARE * stored.size:
                 self.unwrap = True
                 return
+
+
+def _image_of(header: Header, dataset: pydicom.Dataset) -> pydicom.Dataset:
+    """Describe the pixels by the checked header alone, whatever else the file says."""
+    image = pydicom.Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = uid.UID(header.transfer_syntax)
+    image.Rows, image.Columns = header.rows, header.columns
+    image.NumberOfFrames = max(header.frames, 1)
+    image.SamplesPerPixel = 1
+    image.PhotometricInterpretation = "MONOCHROME2"
+    image.BitsAllocated, image.BitsStored = header.bits_allocated, header.bits_stored
+    image.HighBit = header.bits_stored - 1
+    image.PixelRepresentation = int(header.signed)
+    for keyword in ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if keyword in dataset:
+            image[keyword] = dataset[keyword]
+    return image
 
 
 def _check_stream_size(header: Header, dataset: pydicom.Dataset) -> None:

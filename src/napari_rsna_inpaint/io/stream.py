@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import pydicom
 from pydicom.config import disable_value_validation
 
-from napari_rsna_inpaint.io.elements import text
+from napari_rsna_inpaint.io.elements import integer, text
 from napari_rsna_inpaint.io.scan import Source
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
@@ -111,13 +111,9 @@ def check_pixel_element(stream: BinaryIO, dataset: pydicom.Dataset) -> tuple[boo
     if length == 0xFFFFFFFF:
         stream.seek(start + offset)
         return True, _check_fragments(stream, end, text(dataset.file_meta, "TransferSyntaxUID"))
-    expected = length
-    try:
-        bits = int(dataset.BitsAllocated) * int(dataset.get("SamplesPerPixel") or 1)
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        expected = int(dataset.Rows) * int(dataset.Columns) * frames * bits // 8
-    except (AttributeError, TypeError, ValueError):
-        pass
+    bits = integer(dataset, "BitsAllocated", 16) * integer(dataset, "SamplesPerPixel", 1)
+    pixels = integer(dataset, "Rows", 0) * integer(dataset, "Columns", 0)
+    expected = pixels * integer(dataset, "NumberOfFrames", 1) * bits // 8
     present = min(length, available)
     if present < expected:
         return True, f"its pixel data are cut off ({present:,} of {expected:,} bytes)"
