@@ -48,4 +48,6 @@ def test_mutants_end_in_words(tmp_path, kind):
             if "\n" in str(problem) or not str(problem).endswith("."):
                 pytest.fail(f"not a sentence: {problem}")
         assert time.monotonic() - start < 10
-    assert {CTVolume, InputRefused} <= ends
+    # Hardly any mutant of a gzip file gets past its checksum.
+    expected = {InputRefused} if kind == "nii.gz" else {CTVolume, InputRefused}
+    assert expected <= ends
