@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from napari_rsna_inpaint.detection.result import Detection, Finding
+from napari_rsna_inpaint.detection import run
+from napari_rsna_inpaint.detection.result import Detection, Finding, SliceResult
+from napari_rsna_inpaint.errors import Cancelled
 from napari_rsna_inpaint.evaluate.phantom import Phantom, head_phantom
 
 HERE = Path(__file__).parent
@@ -56,3 +62,46 @@ def detection(phantom: Phantom) -> Detection:
         slice_scores=lesion.any(axis=(1, 2)) * np.float32(7.5),
         done=np.ones(len(lesion), bool),
     )
+
+
+class Engine:
+    """Stands in for ``detect``: slices one after the other, as slowly as asked."""
+
+    def __init__(self, detection: Detection) -> None:
+        self.detection = detection
+        self.seconds = 0.0
+        self.error: Exception | None = None
+        self.was_cancelled = False
+
+    def __call__(
+        self,
+        volume: Any,
+        *,
+        on_progress: Callable,
+        cancelled: Callable[[], bool],
+        **options: Any,
+    ) -> Any:
+        detection = deepcopy(self.detection)
+        total = len(volume.hu)
+        on_progress(0, total, None)
+        for z in range(total):
+            until = time.monotonic() + self.seconds
+            while time.monotonic() < until:
+                if cancelled():
+                    self.was_cancelled = True
+                    detection.done[z:] = False
+                    raise Cancelled(partial=detection)
+                time.sleep(0.01)
+            if self.error is not None and z == 2:
+                raise self.error
+            heat = np.full(volume.hu.shape[1:], z + 1, np.float32)
+            part = SliceResult(z, detection.inpainted[z], detection.residual[z], heat)
+            on_progress(z + 1, total, part)
+        return detection
+
+
+@pytest.fixture
+def fake(detection: Detection, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    fake = Engine(detection)
+    monkeypatch.setattr(run, "detect", fake)
+    return fake

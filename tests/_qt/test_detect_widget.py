@@ -4,60 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from napari_rsna_inpaint.detection import run
-from napari_rsna_inpaint.detection.result import Detection, SliceResult
-from napari_rsna_inpaint.errors import Cancelled, InputRefused
+from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.evaluate.phantom import Phantom
 
 pytestmark = pytest.mark.gui
-
-
-class Engine:
-    """Stands in for ``detect``: slices one after the other, as slowly as asked."""
-
-    def __init__(self, detection: Detection) -> None:
-        self.detection = detection
-        self.seconds = 0.0
-        self.error: Exception | None = None
-
-    def __call__(
-        self,
-        volume: Any,
-        *,
-        on_progress: Callable,
-        cancelled: Callable[[], bool],
-        **options: Any,
-    ) -> Any:
-        detection = deepcopy(self.detection)
-        total = len(volume.hu)
-        on_progress(0, total, None)
-        for z in range(total):
-            until = time.monotonic() + self.seconds
-            while time.monotonic() < until:
-                if cancelled():
-                    detection.done[z:] = False
-                    raise Cancelled(partial=detection)
-                time.sleep(0.01)
-            if self.error is not None and z == 2:
-                raise self.error
-            heat = np.full(volume.hu.shape[1:], z + 1, np.float32)
-            part = SliceResult(z, detection.inpainted[z], detection.residual[z], heat)
-            on_progress(z + 1, total, part)
-        return detection
-
-
-@pytest.fixture
-def fake(detection: Detection, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    fake = Engine(detection)
-    monkeypatch.setattr(run, "detect", fake)
-    return fake
 
 
 @pytest.fixture
@@ -70,7 +27,7 @@ def viewer(make_napari_viewer: Callable, phantom: Phantom) -> Any:
 
 
 @pytest.fixture
-def widget(viewer: Any, fake: Engine) -> Any:
+def widget(viewer: Any, fake: Any) -> Any:
     from napari_rsna_inpaint._qt.study import dock
 
     return dock(viewer)
@@ -85,7 +42,7 @@ def test_a_run_ends_with_all_layers_and_a_list(viewer: Any, widget: Any, qtbot: 
     assert names == {"CT", "Brain mask", "Inpainted", "Residual", "Heatmap", "Findings"}
     assert widget.table.rowCount() == 1
     assert "1 finding" in widget.message.text()
-    widget.table.cellClicked.emit(0, 0)
+    widget.table.setCurrentCell(0, 0)
     z = round(viewer.layers["CT"].world_to_data(viewer.dims.point)[0])
     assert widget.detection.labels[z].any()
     with qtbot.waitSignal(widget.settled, timeout=10_000):
@@ -94,7 +51,7 @@ def test_a_run_ends_with_all_layers_and_a_list(viewer: Any, widget: Any, qtbot: 
 
 
 def test_slices_appear_while_it_runs_and_cancel_keeps_them(
-    viewer: Any, widget: Any, fake: Engine, qtbot: Any
+    viewer: Any, widget: Any, fake: Any, qtbot: Any
 ) -> None:
     fake.seconds = 0.3
     widget.start()
@@ -122,7 +79,7 @@ def test_slices_appear_while_it_runs_and_cancel_keeps_them(
     ],
 )
 def test_an_error_becomes_a_sentence_and_the_dock_works_on(
-    viewer: Any, widget: Any, fake: Engine, qtbot: Any, error: Exception, words: str
+    viewer: Any, widget: Any, fake: Any, qtbot: Any, error: Exception, words: str
 ) -> None:
     fake.error = error
     with qtbot.waitSignal(widget.settled, timeout=5000) as ended:
@@ -138,7 +95,7 @@ def test_an_error_becomes_a_sentence_and_the_dock_works_on(
 
 
 def test_the_result_of_a_removed_ct_is_dropped(
-    viewer: Any, widget: Any, fake: Engine, qtbot: Any
+    viewer: Any, widget: Any, fake: Any, qtbot: Any
 ) -> None:
     fake.seconds = 0.2
     widget.start()
@@ -151,7 +108,7 @@ def test_the_result_of_a_removed_ct_is_dropped(
 
 
 def test_layers_removed_meanwhile_stay_removed(
-    viewer: Any, widget: Any, fake: Engine, qtbot: Any
+    viewer: Any, widget: Any, fake: Any, qtbot: Any
 ) -> None:
     fake.seconds = 0.1
     widget.start()
@@ -161,6 +118,14 @@ def test_layers_removed_meanwhile_stay_removed(
     assert ended.args == [True]
     assert "Residual" not in viewer.layers
     assert "Findings" in viewer.layers
+
+
+def test_closing_the_window_stops_the_run(viewer: Any, widget: Any, fake: Any, qtbot: Any) -> None:
+    fake.seconds = 0.5
+    widget.start()
+    qtbot.waitUntil(lambda: widget.bar.value() > 0, timeout=5000)
+    viewer.close()
+    qtbot.waitUntil(lambda: fake.was_cancelled, timeout=2000)
 
 
 def test_without_a_ct_the_dock_says_what_to_do(make_napari_viewer: Callable) -> None:
@@ -183,6 +148,43 @@ def test_the_heatmap_key_works_whichever_layer_is_active(
         before = viewer.layers["Heatmap"].visible
         qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_H)
         assert viewer.layers["Heatmap"].visible is not before
+
+
+def test_the_menu_command_opens_a_study_and_the_dock(
+    make_napari_viewer: Callable,
+    phantom: Phantom,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    qtbot: Any,
+) -> None:
+    from napari._app_model import get_app_model
+    from qtpy.QtWidgets import QFileDialog
+
+    from napari_rsna_inpaint.io import write_nifti
+
+    viewer = make_napari_viewer(show=True)
+    path = str(tmp_path / "head.nii.gz")
+    write_nifti(path, phantom.volume.hu, phantom.volume)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, **__: (path, ""))
+    get_app_model().commands.execute_command("napari-rsna-inpaint.open_file").result()
+    assert [layer.name for layer in viewer.layers] == ["CT"]
+    assert "Detect anomalies (napari-rsna-inpaint)" in viewer.window.dock_widgets
+    assert tuple(viewer.layers["CT"].contrast_limits_range) == (-1024, 3071)
+
+
+def test_the_menu_command_says_why_it_cannot_open(
+    make_napari_viewer: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari.utils.notifications import notification_manager
+    from qtpy.QtWidgets import QFileDialog
+
+    from napari_rsna_inpaint._qt.study import open_folder
+
+    viewer = make_napari_viewer(show=True)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, **__: str(tmp_path))
+    open_folder(viewer)
+    assert not viewer.layers
+    assert str(notification_manager.records[-1].severity) == "error"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from typing import Any
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QApplication,
     QComboBox,
     QFormLayout,
     QHBoxLayout,
@@ -32,6 +31,8 @@ _DEVICES = (
     ("cpu", "The processor"),
     ("cuda", "An NVIDIA graphics card"),
 )
+# All columns of the table and its scroll bar fit.
+_WIDTH = 340
 _DEFAULT_PROTOCOL = "fast"
 _NO_CT = "Open a CT study first: File > IO Utilities > Open CT study, or a sample."
 
@@ -77,11 +78,6 @@ class DetectWidget(QWidget):
             getattr(napari_viewer.layers.events, event).connect(self._list_sources)
         napari_viewer.bind_key("h", _toggle_heatmap, overwrite=True)
         write_on_canvas(napari_viewer)
-        # napari waits for its threads on exit, so a running job must hear of it first.
-        self.destroyed.connect(self.cancel)
-        application = QApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self.cancel)
         self._set_running(False)
         self._introduce()
         self._list_sources()
@@ -103,6 +99,7 @@ class DetectWidget(QWidget):
         notice = QLabel("Research software, not a medical device.")
         for text in (hint, notice):
             text.setWordWrap(True)
+        self.setMinimumWidth(_WIDTH)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addLayout(buttons)
@@ -132,6 +129,7 @@ class DetectWidget(QWidget):
         job.progressed.connect(self._on_progress)
         job.finished.connect(self._on_finished)
         job.failed.connect(self._on_failed)
+        self.destroyed.connect(job.cancel)
         self._job = job
         self._begun = 0.0
         self._set_running(True)
@@ -149,12 +147,18 @@ class DetectWidget(QWidget):
     def show_finding(self, number: int) -> None:
         """Go to finding ``number`` (from 1)."""
         if self._result is not None:
+            self.table.mark(number)
             self._result.go_to(number)
 
     @property
     def detection(self) -> Detection | None:
         """The last result, if its CT is still open."""
         return None if self._result is None else self._result.detection
+
+    @property
+    def running(self) -> bool:
+        """Whether a detection is under way."""
+        return self._job is not None
 
     def _on_progress(self, done: int, total: int, part: SliceResult | None) -> None:
         if self._job is None or self._result is None:
@@ -252,7 +256,7 @@ def _toggle_heatmap(viewer: Viewer) -> None:
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
+        return f"about {max(1, round(seconds / 5)) * 5} s"
     return f"about {round(seconds / 60)} min"
 
 

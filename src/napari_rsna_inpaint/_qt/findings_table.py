@@ -70,6 +70,12 @@ class FindingsTable(QTableWidget):
                     )
                 self.setItem(row, column, item)
 
+    def mark(self, number: int) -> None:
+        """Select the row of a finding (from 1) without asking to go there."""
+        self.blockSignals(True)
+        self.selectRow(number - 1)
+        self.blockSignals(False)
+
     def clear_findings(self) -> None:
         """Forget all rows."""
         self.blockSignals(True)

@@ -37,9 +37,9 @@ _SIGN_COLOURS = {"hyper": "#ffd54f", "hypo": "#4dd0e1"}
 
 
 def _heat() -> Colormap:
-    """Dark red to white; nothing is tinted where nothing is found."""
+    """Dark red to yellow; nothing is tinted where nothing is found."""
     stops = np.array(
-        [[0.2, 0.0, 0.1, 0.0], [0.6, 0.0, 0.1, 0.6], [1.0, 0.4, 0.0, 1], [1.0, 0.95, 0.6, 1]]
+        [[0.2, 0.0, 0.1, 0.0], [0.6, 0.0, 0.1, 0.6], [1.0, 0.4, 0.0, 0.9], [1.0, 0.85, 0.3, 0.9]]
     )
     return Colormap(stops, name="anomaly", display_name="anomaly")
 
@@ -145,7 +145,7 @@ def _heatmap(volume: CTVolume, array: npt.NDArray[np.float32]) -> LayerData:
         "colormap": _heat(),
         "contrast_limits": HEATMAP_LIMITS,
         "blending": "translucent_no_depth",
-        "opacity": 0.6,
+        "opacity": 0.5,
         "interpolation2d": "linear",
         **geometry(volume),
     }

@@ -103,6 +103,8 @@ class LiveResult:
         layer = Layer.create(*data)
         if isinstance(layer, Labels):
             layer.contour = 1
+        elif layer.name in ("Heatmap", "Residual"):
+            layer.colorbar.visible = True
         name = layer.name
         self._viewer.layers.append(layer)
         self._layers[name] = layer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import napari
@@ -15,7 +16,7 @@ from napari_rsna_inpaint._qt.detect_widget import DetectWidget
 from napari_rsna_inpaint._qt.layers import FULL_RANGE_HU, ct_layer
 from napari_rsna_inpaint._qt.live import middle_of_brain
 from napari_rsna_inpaint._qt.reader import read_asking
-from napari_rsna_inpaint.errors import RsnaInpaintError
+from napari_rsna_inpaint.errors import Cancelled, RsnaInpaintError
 from napari_rsna_inpaint.volume import CTVolume
 
 _PLUGIN = "napari-rsna-inpaint"
@@ -130,6 +131,8 @@ def run_demo(volume: CTVolume, screenshot: Path | None = None, protocol: str = "
     ------
     RsnaInpaintError
         If the detection failed and nobody is there to read the window.
+    Cancelled
+        On Ctrl+C before the picture was taken.
     """
     viewer = open_viewer(volume=volume)
     widget = dock(viewer)
@@ -139,23 +142,52 @@ def run_demo(volume: CTVolume, screenshot: Path | None = None, protocol: str = "
         widget.start()
         napari.run()
         return
+    try:
+        if not _run_to_the_end(widget):
+            raise RsnaInpaintError(widget.message.text())
+        # Layout and canvas settle over a few turns of the event loop.
+        loop = QEventLoop()
+        QTimer.singleShot(1000, loop.quit)
+        loop.exec()
+        viewer.window.screenshot(str(screenshot), flash=False, canvas_only=False)
+    finally:
+        viewer.close()
+
+
+def _run_to_the_end(widget: DetectWidget) -> bool:
+    """Detect while the window lives on; Ctrl+C stops it.
+
+    Returns
+    -------
+    bool
+        Whether the result is complete.
+    """
     loop = QEventLoop()
     outcome: list[bool] = []
+    interrupted: list[bool] = []
 
     def settle(complete: bool) -> None:
         outcome.append(complete)
         loop.quit()
 
+    def interrupt(*_: object) -> None:
+        interrupted.append(True)
+        widget.cancel()
+
     widget.settled.connect(settle)
-    widget.start()
-    if not outcome:
-        loop.exec()
-    sentence = widget.message.text()
-    if outcome[0]:
-        # Layout and canvas settle over a few turns of the event loop.
-        QTimer.singleShot(1000, loop.quit)
-        loop.exec()
-        viewer.window.screenshot(str(screenshot), flash=False, canvas_only=False)
-    viewer.close()
-    if not outcome[0]:
-        raise RsnaInpaintError(sentence)
+    # Python handles signals only when it runs, so it is woken now and then.
+    pulse = QTimer()
+    pulse.timeout.connect(lambda: None)
+    pulse.start(200)
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        widget.start()
+        if not outcome and widget.running:
+            loop.exec()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        pulse.stop()
+        widget.settled.disconnect(settle)
+    if interrupted:
+        raise Cancelled
+    return outcome == [True]

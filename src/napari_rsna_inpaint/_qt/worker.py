@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any
 
-from napari.qt.threading import create_worker
+from napari.qt.threading import FunctionWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
 from napari_rsna_inpaint.detection.result import SliceResult
@@ -20,6 +20,16 @@ from napari_rsna_inpaint.volume import CTVolume
 
 _LOG = logging.getLogger(__name__)
 _QUIET_S = 0.1
+
+
+class _StoppableWorker(FunctionWorker):
+    """Passes on napari's request to quit, which comes when its window closes."""
+
+    stop: threading.Event
+
+    def quit(self) -> None:
+        self.stop.set()
+        super().quit()
 
 
 class DetectJob(QObject):
@@ -47,15 +57,22 @@ class DetectJob(QObject):
         self._stop = threading.Event()
         self._last_sent = 0.0
 
+    def __str__(self) -> str:
+        # napari names the job so when it asks whether to close the window.
+        return "detection of anomalies"
+
     def start(self) -> None:
-        """Begin in a thread of napari's pool, which napari waits for on exit."""
-        create_worker(self._run, _start_thread=True)
+        """Begin in a thread of napari's pool, which napari joins on exit."""
+        worker = create_worker(self, _worker_class=_StoppableWorker, _start_thread=False)
+        worker.stop = self._stop
+        worker.start()
 
     def cancel(self) -> None:
         """Ask the computation to stop before its next network call."""
         self._stop.set()
 
-    def _run(self) -> None:
+    def __call__(self) -> None:
+        """Compute, in the worker's thread."""
         # The engine loads torch; that takes seconds and must not happen in the window.
         try:
             from napari_rsna_inpaint import detect
