@@ -25,6 +25,7 @@ from napari_rsna_inpaint._qt.live import LiveResult
 from napari_rsna_inpaint._qt.worker import DetectJob
 from napari_rsna_inpaint.detection.names import detectors, protocols
 from napari_rsna_inpaint.detection.result import Detection, SliceResult
+from napari_rsna_inpaint.errors import RsnaInpaintError
 
 _DEVICES = (
     ("auto", "A graphics card if there is one"),
@@ -53,6 +54,8 @@ class DetectWidget(QWidget):
         self._viewer = napari_viewer
         self._job: DetectJob | None = None
         self._result: LiveResult | None = None
+        #: Why the last run failed.
+        self.error: RsnaInpaintError | None = None
         self._begun = 0.0
         self._done_then = 0
 
@@ -131,6 +134,7 @@ class DetectWidget(QWidget):
         job.failed.connect(self._on_failed)
         self.destroyed.connect(job.cancel)
         self._job = job
+        self.error = None
         self._begun = 0.0
         self._set_running(True)
         self.bar.setRange(0, 0)
@@ -193,11 +197,12 @@ class DetectWidget(QWidget):
             self.message.setText(_summary(detection, cancelled))
         self.settled.emit(result.detection is not None and not cancelled)
 
-    def _on_failed(self, sentence: str) -> None:
+    def _on_failed(self, error: RsnaInpaintError) -> None:
         result = self._end_job()
         if result is not None:
             result.discard()
-        self.message.setText(sentence)
+        self.error = error
+        self.message.setText(str(error))
         self.settled.emit(False)
 
     def _end_job(self) -> LiveResult | None:

@@ -144,7 +144,7 @@ def run_demo(volume: CTVolume, screenshot: Path | None = None, protocol: str = "
         return
     try:
         if not _run_to_the_end(widget):
-            raise RsnaInpaintError(widget.message.text())
+            raise widget.error or RsnaInpaintError(widget.message.text())
         # Layout and canvas settle over a few turns of the event loop.
         loop = QEventLoop()
         QTimer.singleShot(1000, loop.quit)

@@ -43,12 +43,12 @@ class DetectJob(QObject):
         A ``Detection`` (partial when cancelled; None if nothing was done), and whether
         it was cancelled.
     failed
-        One sentence.
+        An ``RsnaInpaintError``, whose text is one sentence.
     """
 
     progressed = Signal(int, int, object)
     finished = Signal(object, bool)
-    failed = Signal(str)
+    failed = Signal(object)
 
     def __init__(self, volume: CTVolume, options: dict[str, Any]) -> None:
         super().__init__()
@@ -86,10 +86,10 @@ class DetectJob(QObject):
         except Cancelled as stop:
             self.finished.emit(stop.partial, True)
         except RsnaInpaintError as error:
-            self.failed.emit(str(error))
+            self.failed.emit(error)
         except Exception as error:
             _LOG.exception("detection failed")
-            self.failed.emit(_sentence(error))
+            self.failed.emit(RsnaInpaintError(_sentence(error)))
         else:
             self.finished.emit(detection, False)
 

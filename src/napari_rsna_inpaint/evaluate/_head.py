@@ -406,7 +406,7 @@ def _paint_posterior_fossa(
     tissue = np.maximum(region + 1.2, head.space + 0.6 - depth)
     canvas.fill(region, 8.0)
     folds = np.abs(fields[1]) < 0.22
-    canvas.fill(tissue, np.where(folds, head.grey - 10, head.grey) + 0.9 * fields[2])
+    canvas.fill(tissue, np.where(folds, head.grey - 9, head.grey - 2) + 0.9 * fields[2])
     core = canvas.ellipsoid((20.0, 42.0, -27.0), (14.0, 15.0, 12.0), True)
     canvas.fill(np.maximum(core + 2 * fields[1], tissue + 4), head.white)
     canvas.fill(np.maximum(canvas.ellipsoid((0.0, 21.0, -1.0), (17.0, 5.0, 7.0), False), tent), 8.0)
