@@ -13,8 +13,43 @@ import pytest
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """Folder of real head CT series; not part of the repository."""
-    default = Path(__file__).parents[1] / ".." / "shared" / "data"
-    root = Path(os.environ.get("RSNA_INPAINT_DATA", default)).resolve()
-    if not root.is_dir():
+    root = os.environ.get("RSNA_INPAINT_DATA")
+    if not root or not Path(root).is_dir():
         pytest.skip("real series absent: set RSNA_INPAINT_DATA to their folder")
-    return root
+    return Path(root).resolve()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model folder with a small random network and a plain calibration."""
+    import torch
+
+    from napari_rsna_inpaint.detection.calibration import (
+        DISTANCES_MM,
+        Calibration,
+        Normal,
+        save_calibration,
+    )
+    from napari_rsna_inpaint.diffusion.model import ModelConfig, save_model
+    from napari_rsna_inpaint.diffusion.unet import PatchUNet, UNetConfig
+
+    torch.manual_seed(0)
+    config = ModelConfig(network=UNetConfig(widths=(8, 16), groups=4, time_channels=16))
+    network = PatchUNet(config.network)
+    for parameter in network.parameters():
+        # the last layers start at zero, which would hide what goes in
+        torch.nn.init.normal_(parameter, std=0.15)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(folder, network, config)
+    n = len(DISTANCES_MM)
+    save_calibration(
+        folder,
+        "fast",
+        Calibration(
+            residual=Normal(median=(0.0,) * n, upper=(6.0,) * n, lower=(6.0,) * n),
+            hu=Normal(median=(33.0,) * n, upper=(6.0,) * n, lower=(10.0,) * n),
+            n_scans=1,
+            n_slices=1,
+        ),
+    )
+    return folder

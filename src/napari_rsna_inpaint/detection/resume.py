@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class SliceStore:
         try:
             with np.load(self._path(index)) as data:
                 return SliceScores(index, data["residual"], data["scales"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             return None
 
     def save(self, scores: SliceScores) -> None:

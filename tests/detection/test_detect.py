@@ -1,0 +1,226 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from napari_rsna_inpaint import detect, reinpaint
+from napari_rsna_inpaint.errors import Cancelled, InputRefused
+from napari_rsna_inpaint.evaluate.phantom import head_phantom
+from napari_rsna_inpaint.volume import CTVolume
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return head_phantom(
+        seed=3, bleed="intraparenchymal", shape=(6, 160, 160), spacing=(5.0, 1.25, 1.25)
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(phantom, tiny_model):
+    return detect(phantom.volume, model=tiny_model, device="cpu")
+
+
+def same(a, b, atol=0.0):
+    for name in ("inpainted", "residual", "heatmap"):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=atol, err_msg=name)
+    np.testing.assert_array_equal(a.done, b.done)
+
+
+def test_result_lies_on_the_grid_of_the_input(phantom, expected):
+    for name in ("brain_mask", "inpainted", "residual", "heatmap", "labels"):
+        assert getattr(expected, name).shape == phantom.volume.hu.shape
+    assert expected.done.all()
+
+
+def test_residual_is_original_minus_inpainted_and_zero_outside_the_brain(phantom, expected):
+    np.testing.assert_allclose(
+        expected.residual, phantom.volume.hu - expected.inpainted, atol=1e-4
+    )
+    outside = ~expected.brain_mask
+    assert not expected.residual[outside].any()
+    assert not expected.heatmap[outside].any()
+    assert (expected.heatmap >= 0).all()
+
+
+def test_labels_and_findings_agree(expected):
+    assert expected.findings
+    for number, finding in enumerate(expected.findings, start=1):
+        where = np.argwhere(expected.labels == number)
+        np.testing.assert_array_equal(where.min(0), finding.bbox[:3])
+        np.testing.assert_array_equal(where.max(0) + 1, finding.bbox[3:])
+
+
+def test_two_runs_are_equal_bit_for_bit(phantom, expected, tiny_model):
+    same(detect(phantom.volume, model=tiny_model, device="cpu"), expected)
+
+
+def test_batch_size_does_not_matter(phantom, expected, tiny_model):
+    same(detect(phantom.volume, model=tiny_model, device="cpu", batch_size=3), expected, 1e-4)
+
+
+def test_a_slice_alone_gives_what_it_gives_among_others(phantom, expected, tiny_model):
+    alone = detect(phantom.volume, model=tiny_model, device="cpu", slices=[2])
+    np.testing.assert_allclose(alone.residual[2], expected.residual[2], atol=1e-4)
+    assert alone.done.tolist() == [False, False, True, False, False, False]
+    assert not alone.residual[[0, 1, 3, 4, 5]].any()
+
+
+@pytest.mark.parametrize(
+    "axes", [a for n in (1, 2, 3) for a in itertools.combinations(range(3), n)]
+)
+def test_the_storage_direction_does_not_matter(phantom, expected, tiny_model, axes):
+    """A NIfTI stored against head, posterior or left gives the same, flipped."""
+    volume = phantom.volume
+    affine, hu = volume.affine.copy(), np.flip(volume.hu, axes)
+    for axis in axes:
+        affine[:, 3] += affine[:, axis] * (hu.shape[axis] - 1)
+        affine[:, axis] *= -1
+    positions = affine[:3, 3] + np.arange(len(hu))[:, None] * affine[:3, 0]
+    flipped = CTVolume(hu, affine, positions)
+    result = detect(flipped, model=tiny_model, device="cpu")
+    np.testing.assert_allclose(np.flip(result.residual, axes), expected.residual, atol=1e-3)
+    assert len(result.findings) == len(expected.findings)
+    for a, b in zip(result.findings, expected.findings, strict=True):
+        assert a.centroid_mm == pytest.approx(b.centroid_mm, abs=0.2)
+
+
+def test_progress_counts_up_and_every_slice_arrives_once(phantom, tiny_model):
+    seen, counts = [], []
+
+    def on_progress(done, total, partial):
+        counts.append((done, total))
+        if partial is not None:
+            seen.append(partial.index)
+            assert partial.residual.shape == phantom.volume.hu.shape[1:]
+
+    detect(phantom.volume, model=tiny_model, device="cpu", on_progress=on_progress)
+    assert sorted(seen) == list(range(6))
+    assert counts == sorted(counts)
+    assert counts[-1][0] == counts[-1][1]
+
+
+def test_cancelled_run_keeps_its_slices_and_resumes_to_the_same_result(
+    phantom, expected, tiny_model, tmp_path
+):
+    finished = []
+
+    def on_progress(done, total, partial):
+        finished.extend([partial.index] if partial is not None else [])
+
+    options = {"model": tiny_model, "device": "cpu", "store": tmp_path / "partial"}
+    with pytest.raises(Cancelled) as caught:
+        detect(
+            phantom.volume,
+            on_progress=on_progress,
+            cancelled=lambda: len(finished) >= 2,
+            **options,
+        )
+    partial = caught.value.partial
+    assert 2 <= partial.done.sum() < 6
+    assert partial.run["finished"] is False
+    np.testing.assert_array_equal(partial.residual[partial.done], expected.residual[partial.done])
+    resumed = detect(phantom.volume, **options)
+    assert resumed.run["denoiser_evaluations"] < expected.run["denoiser_evaluations"]
+    # other slices share a batch now than in one go, hence the tolerance
+    same(resumed, expected, 1e-4)
+
+
+def test_stored_slices_of_other_parameters_are_not_taken(phantom, tiny_model, tmp_path):
+    options = {"model": tiny_model, "device": "cpu", "store": tmp_path, "slices": [2]}
+    first = detect(phantom.volume, seed=0, **options)
+    second = detect(phantom.volume, seed=1, **options)
+    assert second.run["denoiser_evaluations"] == first.run["denoiser_evaluations"]
+    assert (first.residual != second.residual).any()
+
+
+def test_a_damaged_stored_slice_is_computed_anew(phantom, tiny_model, tmp_path):
+    options = {"model": tiny_model, "device": "cpu", "store": tmp_path, "slices": [2]}
+    first = detect(phantom.volume, **options)
+    (file,) = tmp_path.rglob("*.npz")
+    file.write_bytes(file.read_bytes()[:100])
+    same(detect(phantom.volume, **options), first)
+
+
+def test_provenance_names_everything_that_decides_the_result(expected):
+    assert {
+        "package_version",
+        "dependencies",
+        "model",
+        "model_sha256",
+        "input",
+        "parameters",
+        "seed",
+        "device",
+        "backend",
+        "protocol",
+        "started",
+        "seconds",
+        "denoiser_evaluations",
+        "notes",
+        "statement",
+    } <= set(expected.run)
+
+
+def test_air_is_refused(phantom, tiny_model):
+    empty = dataclasses.replace(phantom.volume, hu=np.full_like(phantom.volume.hu, -1000))
+    with pytest.raises(InputRefused, match="No brain"):
+        detect(empty, model=tiny_model)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"detector": "nope"}, "Unknown detector"),
+        ({"protocol": "nope"}, "Unknown protocol"),
+        ({"device": "tpu"}, "Unknown device"),
+        ({"backend": "abacus"}, "backend"),
+        ({"slices": [99]}, "between 0 and 5"),
+    ],
+)
+def test_a_wrong_choice_is_refused_with_the_right_ones(phantom, tiny_model, options, message):
+    with pytest.raises(InputRefused, match=message):
+        detect(phantom.volume, **{"model": tiny_model, **options})
+
+
+def test_a_missing_model_is_refused(phantom):
+    with pytest.raises(InputRefused, match="no model 'nowhere'"):
+        detect(phantom.volume, model="nowhere")
+
+
+class TestReinpaint:
+    def test_only_the_region_changes(self, phantom, tiny_model):
+        region = np.zeros(phantom.volume.hu.shape, np.uint8)
+        region[2:4, 70:95, 60:90] = 1
+        result = reinpaint(phantom.volume, region, samples=3, model=tiny_model)
+        assert result.slices == (2, 3)
+        assert result.completions.shape == (3, 2, 160, 160)
+        changed = (result.completions != phantom.volume.hu[2:4]).any(0)
+        assert changed.any()
+        assert not (changed & (region[2:4] == 0)).any()
+        assert (result.spread[changed] > 0).any()
+        np.testing.assert_allclose(result.mean, result.completions.mean(0))
+        np.testing.assert_allclose(
+            result.minimum_distance_hu,
+            np.abs(result.completions - phantom.volume.hu[2:4]).min(0),
+        )
+
+    def test_the_same_seed_draws_the_same_picture(self, phantom, tiny_model):
+        region = phantom.lesion_mask
+        first, second, other = (
+            reinpaint(phantom.volume, region, samples=2, model=tiny_model, seed=seed)
+            for seed in (0, 0, 1)
+        )
+        np.testing.assert_array_equal(first.completions, second.completions)
+        assert (first.completions != other.completions).any()
+
+    def test_a_region_outside_the_brain_is_refused(self, phantom, tiny_model):
+        region = np.zeros(phantom.volume.hu.shape, np.uint8)
+        region[2, :5, :5] = 1
+        with pytest.raises(InputRefused, match="inside the skull"):
+            reinpaint(phantom.volume, region, model=tiny_model)
+
+    def test_a_region_of_another_shape_is_refused(self, phantom, tiny_model):
+        with pytest.raises(InputRefused, match="shape"):
+            reinpaint(phantom.volume, np.zeros((2, 3, 4)), model=tiny_model)
