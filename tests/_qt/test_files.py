@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
@@ -9,8 +10,9 @@ from napari.layers import Layer
 
 from napari_rsna_inpaint._qt import layers, reader, samples
 from napari_rsna_inpaint._qt.writer import write_nifti_layer
-from napari_rsna_inpaint.errors import InputRefused, RsnaInpaintError
+from napari_rsna_inpaint.errors import ChoiceNeeded, InputRefused, RsnaInpaintError
 from napari_rsna_inpaint.evaluate.phantom import Phantom
+from napari_rsna_inpaint.io.write import nifti_affine
 
 
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.NII", "study.zip", "x.dcm"])
@@ -37,6 +39,40 @@ def test_an_empty_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
     assert read is not None
     with pytest.raises(InputRefused):
         read(str(tmp_path))
+
+
+@pytest.fixture
+def two_volumes(tmp_path: Path, phantom: Phantom) -> str:
+    path = str(tmp_path / "two.nii.gz")
+    first = phantom.volume.hu.T
+    image = nibabel.Nifti1Image(np.stack([first, first + 1], -1), nifti_affine(phantom.volume))
+    nibabel.save(image, path)
+    return path
+
+
+def test_without_a_window_the_choice_is_left_to_the_caller(two_volumes: str) -> None:
+    with pytest.raises(ChoiceNeeded):
+        reader.read_layers(two_volumes)
+
+
+@pytest.mark.gui
+@pytest.mark.parametrize("accepted", [True, False])
+def test_in_a_window_the_person_is_asked(
+    make_napari_viewer: Callable,
+    two_volumes: str,
+    phantom: Phantom,
+    monkeypatch: pytest.MonkeyPatch,
+    accepted: bool,
+) -> None:
+    from qtpy.QtWidgets import QInputDialog
+
+    make_napari_viewer()
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *arguments: (arguments[3][1], accepted))
+    data = reader.read_layers(two_volumes)
+    if accepted:
+        assert np.array_equal(data[0][0], phantom.volume.hu + 1)
+    else:
+        assert data == []
 
 
 def test_what_is_written_comes_back_where_it_was(tmp_path: Path, phantom: Phantom) -> None:
@@ -76,3 +112,20 @@ def test_the_samples_differ_by_a_bleed_only() -> None:
     assert healthy.shape == bled.shape
     differs = np.abs(healthy - bled) > 15
     assert 300 < differs.sum() < 20_000
+
+
+@pytest.mark.gui
+def test_napari_finds_sample_writer_and_reader(
+    make_napari_viewer: Callable, tmp_path: Path
+) -> None:
+    plugin = "napari-rsna-inpaint"
+    viewer = make_napari_viewer()
+    (sample,) = viewer.open_sample(plugin, "bleed")
+    assert sample.name == "CT"
+    assert tuple(sample.contrast_limits) == (0, 80)
+    path = str(tmp_path / "head.nii.gz")
+    assert viewer.layers.save(path, plugin=plugin) == [path]
+    (again,) = viewer.open(path, plugin=plugin)
+    assert np.array_equal(again.data, sample.data)
+    assert np.allclose(again.extent.world, sample.extent.world, atol=1e-3)
+    assert layers.is_ct(again)

@@ -52,16 +52,23 @@ def read_asking(path: str | Path, series: str | None = None) -> CTVolume | None:
     """
     from napari_rsna_inpaint.io import read
 
-    try:
-        return read(path, series=series)
-    except ChoiceNeeded as question:
-        import napari
-        from qtpy.QtWidgets import QInputDialog
+    while True:
+        try:
+            return read(path, series=series)
+        except ChoiceNeeded as question:
+            series = _ask(question)
+            if series is None:
+                return None
 
-        viewer = napari.current_viewer()
-        if viewer is None or not question.choices:
-            raise
-        choice, accepted = QInputDialog.getItem(
-            None, "Which series?", str(question), list(question.choices), 0, False
-        )
-        return read(path, series=choice.split()[0]) if accepted else None
+
+def _ask(question: ChoiceNeeded) -> str | None:
+    """Let a person choose; raise the question again where there is no window to ask in."""
+    import napari
+    from qtpy.QtWidgets import QInputDialog
+
+    if napari.current_viewer() is None or not question.choices:
+        raise question
+    choice, accepted = QInputDialog.getItem(
+        None, "Open a CT study", str(question), list(question.choices), 0, False
+    )
+    return choice.split()[0] if accepted else None
