@@ -107,7 +107,7 @@ def head_phantom(
         notes=(Note("phantom", "Simulated head CT, not a patient."),),
         slice_ids=tuple(f"phantom-{seed}-{index:03d}" for index in range(shape[0])),
         source_id=f"phantom-{seed}-{bleed or 'healthy'}",
-        description=f"Phantom, {bleed} bleed" if bleed else "Phantom, healthy",
+        description="Phantom with a bleed" if bleed else "Healthy phantom",
     )
     return Phantom(volume, brain, blood)
 
