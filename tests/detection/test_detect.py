@@ -35,9 +35,7 @@ def test_result_lies_on_the_grid_of_the_input(phantom, expected):
 
 
 def test_residual_is_original_minus_inpainted_and_zero_outside_the_brain(phantom, expected):
-    np.testing.assert_allclose(
-        expected.residual, phantom.volume.hu - expected.inpainted, atol=1e-4
-    )
+    np.testing.assert_allclose(expected.residual, phantom.volume.hu - expected.inpainted, atol=1e-4)
     outside = ~expected.brain_mask
     assert not expected.residual[outside].any()
     assert not expected.heatmap[outside].any()

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -118,7 +119,7 @@ def test_repaint_walk_equals_diffusers(n, length, times):
 
 def test_repaint_walk_has_the_published_number_of_evaluations():
     walk = samplers.repaint_times(250, 10, 10)
-    assert sum(b < a for a, b in zip(walk, walk[1:], strict=False)) == 2410
+    assert sum(b < a for a, b in itertools.pairwise(walk)) == 2410
 
 
 def test_repaint_step_equals_diffusers():

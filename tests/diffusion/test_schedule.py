@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -50,7 +52,7 @@ def test_log_snr_timesteps_fall_from_pure_noise(n_steps):
     steps = log_snr_timesteps(cosine_schedule(), n_steps)
     assert steps[0] == 999
     assert len(steps) == n_steps
-    assert all(a > b >= 0 for a, b in zip(steps, steps[1:], strict=False))
+    assert all(a > b >= 0 for a, b in itertools.pairwise(steps))
 
 
 def test_log_snr_timesteps_are_equally_spaced():

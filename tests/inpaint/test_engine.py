@@ -84,9 +84,7 @@ def test_neighbours_count_when_kept_and_only_then(denoiser):
     for job in jobs:
         job.context.above[job.hole] += 30
     assert np.abs(run(jobs, denoiser, Sampling(), neighbours="keep")[1] - kept[1]).max() > 1e-3
-    np.testing.assert_array_equal(
-        run(jobs, denoiser, Sampling(), neighbours="drop")[1], dropped[1]
-    )
+    np.testing.assert_array_equal(run(jobs, denoiser, Sampling(), neighbours="drop")[1], dropped[1])
 
 
 def test_another_seed_gives_another_sample(denoiser):
@@ -107,8 +105,12 @@ def test_cancel_stops_before_the_next_evaluation(denoiser):
         cancelled=lambda: len(evaluated) >= 2,
     )
     finished = []
-    with pytest.raises(Cancelled):
+
+    def collect():
         for job, _ in results:
             finished.append(job.context.index)
+
+    with pytest.raises(Cancelled):
+        collect()
     assert finished == [0, 1, 2, 3]
     assert len(evaluated) == 2

@@ -19,8 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="FOLDER",
-        help="folders of healthy scans: each subfolder is a series; "
-        "loose files are single slices",
+        help="folders of healthy scans: each subfolder is a series; loose files are single slices",
     )
     parser.add_argument(
         "--validation",

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,7 @@ class Normal(BaseModel):
             for table in (self.median, self.upper, self.lower)
         )
         deviation = values - median
-        return deviation / np.where(deviation > 0, upper, lower)
+        return (deviation / np.where(deviation > 0, upper, lower)).astype(np.float32)
 
 
 class Calibration(BaseModel):
@@ -91,7 +92,9 @@ def fit_calibration(slices: Iterable[HealthyPixels], n_scans: int) -> Calibratio
 
 
 def _fit(values: FloatArray, nearest: npt.NDArray[np.intp]) -> Normal:
-    median, upper, lower = [], [], []
+    median: list[float] = []
+    upper: list[float] = []
+    lower: list[float] = []
     for k in range(len(DISTANCES_MM)):
         inside = values[nearest == k]
         if len(inside) < 200:
@@ -136,6 +139,8 @@ def load_calibration(folder: Path, protocol: str) -> Calibration:
 def save_calibration(folder: Path, protocol: str, calibration: Calibration) -> None:
     """Add or replace the calibration of one protocol."""
     path = folder / CALIBRATION
-    stored = json.loads(path.read_text()) if path.exists() else {"schema": 1, "protocols": {}}
+    stored: dict[str, Any] = {"schema": 1, "protocols": {}}
+    if path.exists():
+        stored = json.loads(path.read_text())
     stored["protocols"][protocol] = calibration.model_dump(mode="json")
     path.write_text(json.dumps(stored, indent=1) + "\n")

@@ -102,17 +102,15 @@ def read_region(path: Path, volume: CTVolume) -> npt.NDArray[np.bool_]:
     import nibabel
 
     try:
-        image = nibabel.load(path)
-        stored = np.asanyarray(image.dataobj)  # type: ignore[attr-defined]
+        image = nibabel.nifti1.load(path)
+        stored = np.asanyarray(image.dataobj)
     except (OSError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
         raise InputRefused(f"The region {path.name} is no readable NIfTI file.") from error
     axes = volume.storage_axes
-    if stored.shape != tuple(volume.hu.shape[axis] for axis in axes) or not np.allclose(
-        image.affine, nifti_affine(volume), atol=1e-2  # type: ignore[attr-defined]
-    ):
+    same_shape = stored.shape == tuple(volume.hu.shape[axis] for axis in axes)
+    if not same_shape or not np.allclose(image.affine, nifti_affine(volume), atol=1e-2):
         raise InputRefused(
             f"The region {path.name} lies on another grid than the scan; draw it on the scan "
             "or on one of its results."
         )
     return stored.transpose(np.argsort(axes)) != 0
-

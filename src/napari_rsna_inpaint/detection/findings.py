@@ -88,7 +88,7 @@ def _measure(
         id="",
         slices=(box[0].start, box[0].stop - 1),
         centroid_mm=(float(x), float(y), float(z)),
-        bbox=(*start, *(side.stop for side in box)),  # type: ignore[arg-type]
+        bbox=(*start, *(side.stop for side in box)),
         volume_ml=float(pixels @ volume.voxel_volumes_ml[box[0]]),
         area_mm2=area,
         sign="hyper" if sign > 0 else "hypo",

@@ -137,7 +137,8 @@ class GridDetector:
             count[job.scale] += job.hole
         scales = total / np.maximum(count, 1)
         covered = (count > 0).sum(0)
-        return SliceScores(z, scales.sum(0) / np.maximum(covered, 1), scales)
+        residual = (scales.sum(0) / np.maximum(covered, 1)).astype(np.float32)
+        return SliceScores(z, residual, scales)
 
     def provenance(self) -> dict[str, Any]:
         """Model, parameters and device of this detector."""

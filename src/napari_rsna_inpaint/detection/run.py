@@ -18,10 +18,10 @@ from napari_rsna_inpaint import __version__
 from napari_rsna_inpaint.brain import brain_mask
 from napari_rsna_inpaint.detection.base import Detector, SliceScores
 from napari_rsna_inpaint.detection.calibration import Calibration, load_calibration
-from napari_rsna_inpaint.detection.result import Detection, SliceResult
 from napari_rsna_inpaint.detection.findings import Box, find
 from napari_rsna_inpaint.detection.heatmap import bone_distance, heat
 from napari_rsna_inpaint.detection.names import ENTRY_POINT_GROUP
+from napari_rsna_inpaint.detection.result import Detection, SliceResult
 from napari_rsna_inpaint.detection.resume import SliceStore
 from napari_rsna_inpaint.diffusion.model import find_model
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
@@ -89,7 +89,7 @@ def detect(
     shelf = SliceStore(store, _identity(volume, parameters)) if store is not None else None
     stored = {z: shelf.load(z) for z in assembly.wanted(slices)} if shelf is not None else {}
     todo = [z for z in assembly.wanted(slices) if stored.get(z) is None]
-    evaluations = 0
+    evaluations = n_total = 0
 
     def on_step(done: int, total: int) -> None:
         nonlocal evaluations, n_total
@@ -97,7 +97,6 @@ def detect(
         if on_progress is not None:
             on_progress(done, total, None)
 
-    n_total = 0
     stop: Cancelled | None = None
     try:
         for scores in stored.values():
@@ -218,7 +217,7 @@ class _Assembly:
     def _scale_means(self, box: Box, part: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         region = np.zeros((len(part), *self._volume.hu.shape[1:]), np.float32)
         region[:, box[1], box[2]] = part
-        region = np.flip(region, [a for a in self._volume.canonical_flips if a > 0])
+        region = np.flip(region, tuple(a for a in self._volume.canonical_flips if a > 0))
         total = np.zeros(len(self._engine.scale_names))
         weight = 0.0
         for native, plane in zip(range(box[0].start, box[0].stop), region, strict=True):

@@ -84,7 +84,8 @@ class TorchDenoiser:
         # bf16 halves the time on a GPU; on a CPU float32 keeps runs equal bit for bit
         # whatever the batch.
         self.dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-        self._network = network.eval().to(device, self.dtype, memory_format=torch.channels_last)
+        self._network = network.eval().to(device, self.dtype)
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def __call__(self, x_t: Tensor, t: int, condition: Condition) -> Tensor:

@@ -8,6 +8,7 @@ sampler returns outside of it is to be replaced by the known image.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -133,9 +134,7 @@ def repaint_times(n_steps: int, jump_length: int, n_resample: int) -> list[int]:
     return [*walk, -1]
 
 
-def renoise(
-    x: Tensor, schedule: NoiseSchedule, t: int, t_noisier: int, noise: Noise
-) -> Tensor:
+def renoise(x: Tensor, schedule: NoiseSchedule, t: int, t_noisier: int, noise: Noise) -> Tensor:
     """Diffuse from ``t`` up to ``t_noisier``: ``x_b = (a_b/a_a) x_a + sqrt(1-(a_b/a_a)^2) z``."""
     ratio = schedule.alpha_sigma(t_noisier)[0] / schedule.alpha_sigma(t)[0]
     return ratio * x + math.sqrt(1.0 - ratio**2) * noise(x)
@@ -168,7 +167,7 @@ def repaint(
     """
     steps = [*timesteps[::-1], -1]  # level -> timestep; steps[-1] serves level -1
     walk = repaint_times(len(timesteps), jump_length, n_resample)
-    for level, level_next in zip(walk, walk[1:], strict=False):
+    for level, level_next in itertools.pairwise(walk):
         t, t_next = steps[level], steps[level_next]
         if level_next > level:
             x = renoise(x, schedule, t, t_next, noise)

@@ -6,6 +6,7 @@ is an order of magnitude cheaper than the usual image-diffusion U-Net.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -56,8 +57,8 @@ class _Block(nn.Module):
         self.time = nn.Linear(config.time_channels, 2 * channels)
         self.norm2 = nn.GroupNorm(config.groups, channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        for parameter in self.conv2.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
@@ -83,12 +84,11 @@ class PatchUNet(nn.Module):
         self.stem = nn.Conv2d(config.in_channels * cells, widths[0], 3, padding=1)
         self.down_blocks = nn.ModuleList(self._level(width) for width in widths)
         self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1)
-            for a, b in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(widths)
         )
         self.ups = nn.ModuleList(
             nn.Sequential(nn.Conv2d(b, 4 * a, 1), nn.PixelShuffle(2))
-            for a, b in zip(widths, widths[1:], strict=False)
+            for a, b in itertools.pairwise(widths)
         )
         self.up_blocks = nn.ModuleList(self._level(width) for width in widths[:-1])
         self.head = nn.Sequential(
@@ -101,6 +101,7 @@ class PatchUNet(nn.Module):
         return nn.ModuleList(_Block(width, self.config) for _ in range(self.config.blocks))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Predict v at training timesteps ``t`` ``(N,)``."""
         time = self.time(timestep_embedding(t, self.config.time_channels).to(x.dtype))
         h = self.stem(F.pixel_unshuffle(x, self.config.patch))
         skips: list[Tensor] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Literal, Protocol
 
 import numpy as np
@@ -70,7 +70,7 @@ def evaluations_per_job(sampling: Sampling) -> int:
     """Network evaluations that one completion takes."""
     if sampling.method == "repaint":
         walk = samplers.repaint_times(sampling.steps, sampling.jump_length, sampling.n_resample)
-        return sum(b < a for a, b in zip(walk, walk[1:], strict=False))
+        return sum(b < a for a, b in pairwise(walk))
     return 1 if sampling.method == "one_step" else sampling.steps
 
 

@@ -214,7 +214,13 @@ def _neighbour_policy(hole: Tensor, rng: np.random.Generator) -> tuple[Tensor, T
     whole, nothing = torch.ones_like(hole), torch.zeros_like(hole)
     if kind < 0.8:
         return whole, whole
-    return (nothing, 1 - hole) if kind < 0.87 else (1 - hole, nothing) if kind < 0.94 else (
-        nothing,
-        nothing,
+    return (
+        (nothing, 1 - hole)
+        if kind < 0.87
+        else (1 - hole, nothing)
+        if kind < 0.94
+        else (
+            nothing,
+            nothing,
+        )
     )

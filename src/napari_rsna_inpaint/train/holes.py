@@ -11,9 +11,7 @@ from napari_rsna_inpaint.inpaint.grid import squares
 SIZES = (8, 16, 32, 64)
 
 
-def random_hole(
-    brain: npt.NDArray[np.bool_], rng: np.random.Generator
-) -> npt.NDArray[np.bool_]:
+def random_hole(brain: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     """A random hole of at least one brain pixel, wherever the mask has one.
 
     Grids of all sizes, periods, phases and offsets; rectangles; free forms. Hidden is only
@@ -54,13 +52,14 @@ def _centers(
     return inside[rng.integers(len(inside), size=n)] if len(inside) else inside
 
 
-def _rectangles(
-    brain: npt.NDArray[np.bool_], rng: np.random.Generator
-) -> npt.NDArray[np.bool_]:
+def _rectangles(brain: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     hole = np.zeros(brain.shape, bool)
     for y, x in _centers(brain, int(rng.integers(1, 6)), rng):
         height, width = np.exp(rng.uniform(np.log(5), np.log(70), 2)) / 2
-        hole[max(0, int(y - height)) : int(y + height) + 1, max(0, int(x - width)) : int(x + width) + 1] = True
+        hole[
+            max(0, int(y - height)) : int(y + height) + 1,
+            max(0, int(x - width)) : int(x + width) + 1,
+        ] = True
     return hole
 
 

@@ -80,9 +80,8 @@ class Trainer:
         self._validation = _fixed_validation(validation, config)
         self._schedule = config.model.schedule()
         torch.manual_seed(config.seed)
-        layout = {"memory_format": torch.channels_last}
-        self._network = PatchUNet(config.model.network).to(self.device, **layout)
-        self._average = PatchUNet(config.model.network).to(self.device, **layout).eval()
+        self._network = self._new_network()
+        self._average = self._new_network().eval()
         self._average.load_state_dict(self._network.state_dict())
         self._optimizer = torch.optim.AdamW(
             self._network.parameters(), config.learning_rate, weight_decay=config.weight_decay
@@ -90,6 +89,10 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         if self._checkpoint.exists():
             self._resume()
+
+    def _new_network(self) -> PatchUNet:
+        network = PatchUNet(self.config.model.network)
+        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def _checkpoint(self) -> Path:
@@ -189,9 +192,7 @@ class Trainer:
     def _update_average(self) -> None:
         # The average of the first steps must not be dominated by the random start.
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(
-            self._average.parameters(), self._network.parameters(), strict=True
-        ):
+        for mean, value in zip(self._average.parameters(), self._network.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
 
     def _validate(self) -> dict[str, float]:
@@ -204,7 +205,11 @@ class Trainer:
         for number, (condition, hu) in enumerate(self._validation):
             condition, hu = _to(condition, self.device), hu.to(self.device)
             noise = SeededNoise([1000 * number + i for i in range(len(hu))])(hu)
-            x0 = one_step(lambda x, t, c=condition: denoiser(x, t, c), noise, self._schedule)
+
+            def predict(x: Tensor, t: int, condition: Condition = condition) -> Tensor:
+                return denoiser(x, t, condition)
+
+            x0 = one_step(predict, noise, self._schedule)
             truth = hu.clamp(*self.config.model.hu_window)
             error = (self.config.model.decode(x0) - truth).abs() * condition.hole
             total += float(error.sum())
@@ -240,8 +245,6 @@ def _to(condition: Condition, device: torch.device) -> Condition:
     return Condition(**{name: value.to(device) for name, value in vars(condition).items()})
 
 
-def _amplitudes(
-    schedule: NoiseSchedule, t: np.ndarray, like: Tensor
-) -> tuple[Tensor, Tensor]:
+def _amplitudes(schedule: NoiseSchedule, t: np.ndarray, like: Tensor) -> tuple[Tensor, Tensor]:
     pairs = torch.tensor([schedule.alpha_sigma(int(i)) for i in t]).to(like)
     return pairs[:, :1, None, None], pairs[:, 1:, None, None]
