@@ -28,6 +28,7 @@ N_RAYS = 32
 BONE_HU = 130.0  # bone on the working grid; clotted blood stays below about 100 HU
 EDGE_HU = 100.0  # partial volume of the inner table begins here
 FAT_HU = -25.0  # below: fat and air
+AIR_HU = -150.0  # below: air, or mixed with it
 
 BODY_HU = -300.0  # patient against air
 METAL_HU = 2600.0  # implants, above any bone of the skull
@@ -44,19 +45,20 @@ SPUR_MM = 2.0  # half width of the spurs (air cells, clefts in bone) that are cu
 NECK_MM2 = 1200.0  # a section of this size below the widest one is the foramen magnum
 CRANIAL_MM2 = 6000.0  # a section so large is cranial; mouth and throat stay below
 CRANIAL_SHARE, BESIDE_SHARE = 0.8, 0.87  # share of bone around a smaller one, times its enclosure
+VAULT_MM2 = 10000.0  # gaps and notches are closed above this; lower down lie muscle and orbit
 VERTEX_SHARE = 0.5  # share of cavity and bone in the tissue of a small section; not in a neck
 MIN_AREA_MM2 = 150.0  # smaller islands in one slice are dropped
 HOLE_MM2 = 40.0  # smaller holes are filled even when they belong to the skull
 
 RIM_MM = 1.0  # partial volume of the inner table reaches this far
-RIM_HU = 20.0  # and lifts it this much above the tissue further in
+RIM_HU = 25.0  # and lifts it this much above the tissue further in
 
 
 def brain_mask(
     volume: CTVolume,
     method: str = "classical",
     *,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> BoolArray:
     """Intracranial space of a head CT.
@@ -68,7 +70,7 @@ def brain_mask(
     method
         Only ``"classical"``.
     on_progress
-        Called with the finished fraction, 0 to 1.
+        Called with ``(done, total)`` in percent.
     cancelled
         Asked between steps; when it returns True the work stops.
 
@@ -87,13 +89,13 @@ def brain_mask(
     if method != "classical":
         raise ValueError(f"unknown brain mask method {method!r}; use 'classical'")
 
-    def step(fraction: float) -> None:
+    def step(percent: int) -> None:
         if cancelled is not None and cancelled():
             raise Cancelled
         if on_progress is not None:
-            on_progress(fraction)
+            on_progress(percent, 100)
 
-    step(0.0)
+    step(0)
     hu = volume.to_canonical(volume.hu)
     out = np.zeros(hu.shape, dtype=bool)
     if hu.size == 0:
@@ -106,14 +108,14 @@ def brain_mask(
     if 0 in volume.canonical_flips:
         extent = extent[::-1]
     slab_mm = np.array([extent[slab].sum() for slab in slabs])
-    step(0.2)
+    step(20)
     cavity, hull = _cavity(work, (dy * factor, dx * factor), slab_mm, step)
-    step(0.6)
+    step(60)
     for index, slab in enumerate(slabs):
         if cavity[index].any():
             for z in range(slab.start, slab.stop):
                 out[z] = _refine(hu[z], cavity[index], hull[index], factor, (dy, dx))
-        step(0.6 + 0.4 * (index + 1) / len(slabs))
+        step(60 + 40 * (index + 1) // len(slabs))
     return np.ascontiguousarray(volume.from_canonical(out))
 
 
@@ -131,7 +133,7 @@ def _shrink(slab: npt.NDArray, factor: int) -> FloatArray:
     pad = (-height % factor, -width % factor)
     image = np.zeros((height, width), np.float32)
     for plane in slab:
-        image += np.clip(plane, -1000, 4000)
+        image += np.nan_to_num(np.clip(plane, -1000, 4000), copy=False, nan=-1000)
     image /= len(slab)
     image = np.pad(image, ((0, pad[0]), (0, pad[1])), mode="edge")
     blocks = image.reshape(image.shape[0] // factor, factor, -1, factor)
@@ -161,7 +163,7 @@ def _any_block(mask: BoolArray, fy: int, fx: int) -> BoolArray:
     _, height, width = mask.shape
     padded = np.pad(mask, ((0, 0), (0, -height % fy), (0, -width % fx)))
     blocks = padded.reshape(len(mask), padded.shape[1] // fy, fy, padded.shape[2] // fx, fx)
-    return blocks.any(axis=(2, 4))
+    return np.logical_or.reduce(blocks, axis=(2, 4))
 
 
 def _shifted(mask: BoolArray, dy: int, dx: int) -> BoolArray:
@@ -180,7 +182,7 @@ def _cavity(
     work: FloatArray,
     pixel_mm: tuple[float, float],
     slab_mm: npt.NDArray[np.float64],
-    step: Callable[[float], None],
+    step: Callable[[int], None],
 ) -> tuple[BoolArray, BoolArray]:
     """Find the intracranial space on the working grid.
 
@@ -193,7 +195,7 @@ def _cavity(
     slab_mm
         ``(z,)`` thickness of every section, mm.
     step
-        Called with the finished fraction; may raise `Cancelled`.
+        Called with the finished percentage; may raise `Cancelled`.
 
     Returns
     -------
@@ -201,23 +203,33 @@ def _cavity(
         ``(z, y, x)`` bool: the intracranial space, and all that lies inside the skull
         or inside the chords across its gaps.
     """
-    bone = work > BONE_HU
+    bone = np.greater(work, BONE_HU)
     enclosure = _enclosure(bone, pixel_mm)
     hull = enclosure >= HULL_ENCLOSED
-    step(0.35)
+    step(35)
     soft = (work > FAT_HU) & ~bone & hull
-    depth = np.stack([ndimage.distance_transform_edt(s, sampling=pixel_mm) for s in soft])
-    core = (depth > CORE_MM) & (enclosure >= CORE_ENCLOSED)
-    for z in range(len(core)):
+    core = enclosure >= CORE_ENCLOSED
+    deep = np.zeros_like(bone)
+    for z in range(len(work)):
+        fat = (work[z] > AIR_HU) & (work[z] <= FAT_HU) & core[z]
+        soft[z] &= ~_around_fat(fat, bone[z], pixel_mm)
+        deep[z] = ndimage.distance_transform_edt(soft[z], sampling=pixel_mm) > CORE_MM
+        core[z] &= deep[z]
         core[z] = _bordered_by_bone(core[z], soft[z], bone[z], pixel_mm)
-    step(0.45)
+    step(50)
     cavity = np.zeros_like(bone)
+    metal = np.greater(work, METAL_HU)
+    streaked = np.logical_or.reduce(metal & (enclosure >= CORE_ENCLOSED), axis=(1, 2))
+    _bridge_streaks(core, streaked, metal)
     core = _choose(core, enclosure, soft, work, pixel_mm, slab_mm)
     if not core.any():
         return cavity, hull
-    widest = int(np.argmax(core.sum((1, 2))))
-    skull, metal = _skull(bone), work > METAL_HU
-    streaked = (metal & (enclosure >= CORE_ENCLOSED)).any((1, 2))
+    area = core.sum((1, 2)) * pixel_mm[0] * pixel_mm[1]
+    widest = int(np.argmax(area))
+    # Behind a gap in the vault few directions meet bone, but the brain goes on to the chord.
+    for z in np.flatnonzero(area >= VAULT_MM2).tolist():
+        core[z] = ndimage.binary_propagation(core[z], mask=core[z] | deep[z])
+    skull = _skull(bone)
 
     for z in range(widest, len(work)):
         cavity[z] = _section(core[z], soft[z], skull[z], metal[z], pixel_mm)
@@ -237,6 +249,19 @@ def _cavity(
     if small.any():
         cavity[: int(np.flatnonzero(small)[-1]) + 1] = False
     return cavity, hull
+
+
+def _around_fat(fat: BoolArray, bone: BoolArray, pixel_mm: tuple[float, float]) -> BoolArray:
+    """Find pixels close to fat in a skull, with no bone between: the orbit, ``(y, x)``.
+
+    Thin layers and small spots of fat density are partial volume of air and do not count.
+    """
+    solid = ndimage.binary_opening(fat, _disc(SPUR_MM, pixel_mm))
+    solid = _drop_small(solid, MIN_AREA_MM2 / (pixel_mm[0] * pixel_mm[1]))
+    if not solid.any():
+        return solid
+    steps = max(1, round(2 * SPUR_MM / min(pixel_mm)))
+    return ndimage.binary_dilation(solid, iterations=steps, mask=~bone)
 
 
 def _bordered_by_bone(
@@ -346,6 +371,10 @@ def _section(
     pixel_area = pixel_mm[0] * pixel_mm[1]
     steps = max(1, round((CORE_MM + SPUR_MM) / min(pixel_mm)))
     grown = ndimage.binary_dilation(core, iterations=steps, mask=soft)
+    if grown.sum() * pixel_area >= VAULT_MM2:
+        # Blood between an air bubble or a calcification and the bone is no deep core.
+        notch = 2 * CORE_MM
+        grown |= soft & ~_dilate(~_dilate(grown, notch, pixel_mm), notch, pixel_mm)
     labels, count = ndimage.label(ndimage.binary_fill_holes(grown) & ~grown)
     if count:
         index = np.arange(count + 1)
@@ -359,13 +388,13 @@ def _section(
     return _drop_small(opened, MIN_AREA_MM2 / pixel_area)
 
 
-def _bridge_streaks(cavity: BoolArray, streaked: BoolArray, metal: BoolArray) -> None:
+def _bridge_streaks(mask: BoolArray, streaked: BoolArray, metal: BoolArray) -> None:
     """Complete sections torn by metal with what the clean ones on either side share."""
     clean = np.flatnonzero(~streaked)
     for first, last in itertools.pairwise(clean):
-        shared = cavity[first] & cavity[last]
+        shared = mask[first] & mask[last]
         if last - first > 1 and (metal[first + 1 : last] & shared).any():
-            cavity[first + 1 : last] |= shared
+            mask[first + 1 : last] |= shared
 
 
 def _disc(radius_mm: float, pixel_mm: tuple[float, float]) -> BoolArray:
@@ -418,7 +447,7 @@ def _refine(
         ``(y, x)`` bool.
     """
     out = np.zeros(plane.shape, dtype=bool)
-    rows, cols = cavity.any(1).nonzero()[0], cavity.any(0).nonzero()[0]
+    rows, cols = np.flatnonzero(cavity.any(1)), np.flatnonzero(cavity.any(0))
     if not len(rows):
         return out
     margin = int(np.ceil(2 * SPUR_MM / (factor * min(pixel_mm))))
@@ -427,7 +456,7 @@ def _refine(
         slice(max(0, cols[0] - margin), cols[-1] + margin + 1),
     )
     box = tuple(slice(s.start * factor, s.stop * factor) for s in coarse_box)
-    hu = np.clip(plane[box], -200, 400).astype(np.float32)
+    hu = np.nan_to_num(np.clip(plane[box], -200, 400).astype(np.float32), nan=-200)
     coarse, inside = (
         np.repeat(np.repeat(a[coarse_box], factor, 0), factor, 1)[: hu.shape[0], : hu.shape[1]]
         for a in (cavity, hull)
@@ -437,17 +466,17 @@ def _refine(
     near = ndimage.binary_dilation(coarse, iterations=max(1, round(SPUR_MM / pixel)))
     mask = near & inside & (smooth < EDGE_HU) & (smooth > FAT_HU)
     mask = ndimage.binary_opening(mask, iterations=max(1, round(0.5 / pixel)))
-    # Air, metal and streaks inside stay inside, wherever they are not at the border.
-    mask |= ndimage.binary_erosion(coarse, iterations=max(1, round(SPUR_MM / pixel)))
 
     # A rim that is brighter than the tissue further in is partial volume; blood against
     # the inner table is as bright further in and stays.
     rim = ndimage.binary_dilation(smooth >= EDGE_HU, iterations=max(1, round(RIM_MM / pixel)))
     deep = (mask & ~rim).astype(np.float32)
-    sigma = [2 * RIM_MM / mm for mm in pixel_mm]
+    sigma = [RIM_MM / mm for mm in pixel_mm]
     weight = ndimage.gaussian_filter(deep, sigma)
     tissue = ndimage.gaussian_filter(deep * hu, sigma) / np.maximum(weight, 1e-6)
     mask &= ~(rim & (weight > 1e-3) & (smooth > tissue + RIM_HU))
+    # Air, metal and streaks inside stay inside, wherever they are not at the border.
+    mask |= ndimage.binary_erosion(coarse, iterations=max(1, round(SPUR_MM / pixel)))
 
     mask = _drop_small(mask, MIN_AREA_MM2 / (pixel_mm[0] * pixel_mm[1]))
     labels, count = ndimage.label(mask)
