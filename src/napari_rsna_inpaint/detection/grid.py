@@ -135,7 +135,7 @@ class GridDetector:
             job, completion = next(results)
             total[job.scale] += np.where(job.hole, job.context.image - completion, 0)
             count[job.scale] += job.hole
-        scales = total / np.maximum(count, 1)
+        scales = (total / np.maximum(count, 1)).astype(np.float32)
         covered = (count > 0).sum(0)
         residual = (scales.sum(0) / np.maximum(covered, 1)).astype(np.float32)
         return SliceScores(z, residual, scales)
