@@ -44,8 +44,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     n = len(DISTANCES_MM)
     save_calibration(
         folder,
-        "fast",
         Calibration(
+            protocol="fast",
             residual=Normal(median=(0.0,) * n, upper=(6.0,) * n, lower=(6.0,) * n),
             hu=Normal(median=(33.0,) * n, upper=(6.0,) * n, lower=(10.0,) * n),
             n_scans=1,

@@ -23,7 +23,7 @@ def healthy(seed: int = 0, n: int = 200_000) -> HealthyPixels:
 
 
 def test_healthy_pixels_look_the_same_everywhere_after_calibration():
-    calibration = fit_calibration([healthy(0)], n_scans=1)
+    calibration = fit_calibration([healthy(0)], protocol="fast", n_scans=1)
     other = healthy(1)
     z = calibration.residual.z(other.residual, other.distance_mm)
     for low, high in ((0.5, 2), (4, 8), (15, 30)):
@@ -34,7 +34,7 @@ def test_healthy_pixels_look_the_same_everywhere_after_calibration():
 
 
 def test_the_same_residual_means_less_near_bone():
-    calibration = fit_calibration([healthy()], n_scans=1)
+    calibration = fit_calibration([healthy()], protocol="fast", n_scans=1)
     near, far = calibration.residual.z(
         np.array([20.0, 20.0], np.float32), np.array([1.0, 30.0], np.float32)
     )
@@ -42,17 +42,21 @@ def test_the_same_residual_means_less_near_bone():
 
 
 def test_stored_and_loaded_per_protocol(tmp_path):
-    fast, full = (fit_calibration([healthy(i)], n_scans=i) for i in (2, 3))
-    save_calibration(tmp_path, "fast", fast)
-    save_calibration(tmp_path, "full", full)
+    fast, full = (
+        fit_calibration([healthy(i)], protocol=name, n_scans=i)
+        for i, name in ((2, "fast"), (3, "full"))
+    )
+    save_calibration(tmp_path, fast)
+    save_calibration(tmp_path, full)
     assert load_calibration(tmp_path, "full") == full
     assert load_calibration(tmp_path, "fast") == fast
     assert load_calibration(tmp_path, "interactive") == fast
+    assert load_calibration(tmp_path, "reference") == full
 
 
 def test_no_healthy_scan_is_refused():
     with pytest.raises(InputRefused, match="healthy scans"):
-        fit_calibration([], n_scans=0)
+        fit_calibration([], protocol="fast", n_scans=0)
 
 
 def test_too_little_brain_near_bone_is_refused():
@@ -60,7 +64,9 @@ def test_too_little_brain_near_bone_is_refused():
     far = pixels.distance_mm > 20
     with pytest.raises(InputRefused, match="near bone"):
         fit_calibration(
-            [HealthyPixels(pixels.residual[far], pixels.hu[far], pixels.distance_mm[far])], 1
+            [HealthyPixels(pixels.residual[far], pixels.hu[far], pixels.distance_mm[far])],
+            protocol="fast",
+            n_scans=1,
         )
 
 
@@ -69,7 +75,8 @@ def test_shallow_heads_extend_their_deepest_bin():
     shallow = pixels.distance_mm < 30
     calibration = fit_calibration(
         [HealthyPixels(pixels.residual[shallow], pixels.hu[shallow], pixels.distance_mm[shallow])],
-        1,
+        protocol="fast",
+        n_scans=1,
     )
     assert calibration.hu.median[-1] == calibration.hu.median[DISTANCES_MM.index(26.0)]
 

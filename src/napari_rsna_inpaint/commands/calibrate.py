@@ -33,8 +33,12 @@ def run(arguments: Namespace) -> int:
         backend=arguments.backend,
     )
     calibration = calibrate(
-        arguments.scans, detector, seed=arguments.seed, on_scan=lambda name: print(name, flush=True)
+        arguments.scans,
+        detector,
+        protocol=arguments.protocol,
+        seed=arguments.seed,
+        on_scan=lambda name: print(name, flush=True),
     )
-    save_calibration(folder, arguments.protocol, calibration)
+    save_calibration(folder, calibration)
     print(f"{calibration.n_slices} slices of {calibration.n_scans} scans for {folder.name}")
     return 0

@@ -51,10 +51,14 @@ class Normal(BaseModel):
 
 
 class Calibration(BaseModel):
-    """Healthy distributions of the residual and of the smoothed HU, for one protocol."""
+    """Healthy distributions of the residual and of the smoothed HU.
+
+    ``protocol`` is the one that it was measured with.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    protocol: str
     residual: Normal
     hu: Normal
     n_scans: int
@@ -70,7 +74,7 @@ class HealthyPixels:
     distance_mm: FloatArray
 
 
-def fit_calibration(slices: Iterable[HealthyPixels], n_scans: int) -> Calibration:
+def fit_calibration(slices: Iterable[HealthyPixels], *, protocol: str, n_scans: int) -> Calibration:
     """Fit the healthy distributions.
 
     Raises
@@ -84,6 +88,7 @@ def fit_calibration(slices: Iterable[HealthyPixels], n_scans: int) -> Calibratio
     distance = np.concatenate([p.distance_mm for p in pixels])
     nearest = np.abs(distance[:, None] - np.array(DISTANCES_MM, np.float32)[None]).argmin(1)
     return Calibration(
+        protocol=protocol,
         residual=_fit(np.concatenate([p.residual for p in pixels]), nearest),
         hu=_fit(np.concatenate([p.hu for p in pixels]), nearest),
         n_scans=n_scans,
@@ -116,10 +121,12 @@ def _fit(values: FloatArray, nearest: npt.NDArray[np.intp]) -> Normal:
 
 
 CALIBRATION = "calibration.json"
+#: Which other protocol's calibration serves a protocol that was not calibrated itself.
+NEAREST = {"interactive": "fast", "full": "fast", "reference": "full"}
 
 
 def load_calibration(folder: Path, protocol: str) -> Calibration:
-    """Calibration of a model for a protocol; the one for ``fast`` serves where it has none.
+    """Calibration of a model for a protocol, or for the nearest protocol that has one.
 
     Raises
     ------
@@ -128,7 +135,9 @@ def load_calibration(folder: Path, protocol: str) -> Calibration:
     """
     try:
         stored = json.loads((folder / CALIBRATION).read_text())["protocols"]
-        return Calibration.model_validate(stored.get(protocol, stored["fast"]))
+        while protocol not in stored:
+            protocol = NEAREST[protocol]
+        return Calibration.model_validate(stored[protocol])
     except (OSError, ValueError, KeyError, ValidationError) as error:
         raise InputRefused(
             f"The model {folder.name!r} has no usable {CALIBRATION}; run "
@@ -136,11 +145,11 @@ def load_calibration(folder: Path, protocol: str) -> Calibration:
         ) from error
 
 
-def save_calibration(folder: Path, protocol: str, calibration: Calibration) -> None:
-    """Add or replace the calibration of one protocol."""
+def save_calibration(folder: Path, calibration: Calibration) -> None:
+    """Add or replace the calibration of its protocol."""
     path = folder / CALIBRATION
     stored: dict[str, Any] = {"schema": 1, "protocols": {}}
     if path.exists():
         stored = json.loads(path.read_text())
-    stored["protocols"][protocol] = calibration.model_dump(mode="json")
+    stored["protocols"][calibration.protocol] = calibration.model_dump(mode="json")
     path.write_text(json.dumps(stored, indent=1) + "\n")

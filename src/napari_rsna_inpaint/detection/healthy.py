@@ -25,6 +25,7 @@ def calibrate(
     paths: Iterable[Path],
     detector: GridDetector,
     *,
+    protocol: str,
     seed: int = 0,
     on_scan: Callable[[str], None] | None = None,
 ) -> Calibration:
@@ -34,6 +35,8 @@ def calibrate(
     ----------
     paths
         One healthy scan each. Those that are refused are left out with a line in the log.
+    protocol
+        Name under which the calibration is stored: that of the detector's settings.
     on_scan
         Called with the name of each finished scan.
 
@@ -54,7 +57,7 @@ def calibrate(
         n_scans += 1
         if on_scan is not None:
             on_scan(path.name)
-    return fit_calibration(slices, n_scans)
+    return fit_calibration(slices, protocol=protocol, n_scans=n_scans)
 
 
 def healthy_slices(

@@ -85,7 +85,12 @@ def detect(
     if not mask.any():
         raise InputRefused("No brain was found in this series; is it an axial head CT?")
     assembly = _Assembly(volume, mask, engine, protocol, model)
-    parameters = {**engine.provenance(), "protocol": protocol, "seed": seed}
+    parameters = {
+        **engine.provenance(),
+        "protocol": protocol,
+        "calibration": assembly.calibration.protocol,
+        "seed": seed,
+    }
     shelf = SliceStore(store, _identity(volume, parameters)) if store is not None else None
     stored = {z: shelf.load(z) for z in assembly.wanted(slices)} if shelf is not None else {}
     todo = [z for z in assembly.wanted(slices) if stored.get(z) is None]
@@ -139,7 +144,7 @@ class _Assembly:
         model: str | Path | None,
     ) -> None:
         self._pixel_mm = engine.pixel_mm
-        self._calibration: Calibration = load_calibration(find_model(model), protocol)
+        self.calibration: Calibration = load_calibration(find_model(model), protocol)
         self._volume = volume
         self._engine = engine
         self._native_mask = native_mask
@@ -176,7 +181,7 @@ class _Assembly:
         image = self._grid.image_to_model(self._hu[z])
         brain = self._grid.mask_to_model(self.mask[z])
         signed = heat(
-            scores.residual, image, brain, self._distance[z], self._calibration, self._pixel_mm
+            scores.residual, image, brain, self._distance[z], self.calibration, self._pixel_mm
         )
         inside = self.mask[z]
         # Views in canonical orientation write through to the native arrays.
