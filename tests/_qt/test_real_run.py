@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 
 from napari_rsna_inpaint.detection.calibration import (
     DISTANCES_MM,
@@ -33,8 +33,8 @@ def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model.save_model(folder, PatchUNet(config.network), config)
     bins = len(DISTANCES_MM)
     normal = Normal(median=(0.0,) * bins, upper=(5.0,) * bins, lower=(5.0,) * bins)
-    calibration = Calibration(residual=normal, hu=normal, n_scans=1, n_slices=1)
-    save_calibration(folder, "fast", calibration)
+    calibration = Calibration(residual=normal, hu=normal, n_scans=1, n_slices=1, protocol="fast")
+    save_calibration(folder, calibration)
     monkeypatch.setattr(model, "models_folder", lambda: tmp_path)
 
 
@@ -48,23 +48,33 @@ def test_cancel_is_prompt_the_window_answers_and_a_second_run_completes(
     widget = dock(viewer)
     volume = head_phantom(1, "subdural", shape=(6, 128, 128), spacing=(5.0, 1.8, 1.8)).volume
     show_study(viewer, volume)
-    ticks: list[float] = []
-    clock = QTimer()
-    clock.timeout.connect(lambda: ticks.append(time.monotonic()))
-    clock.start(20)
-
+    calls: list[float] = []
+    widget.bar.valueChanged.connect(lambda _done: calls.append(time.monotonic()))
     widget.protocol.setCurrentText("full")
     widget.start()
-    qtbot.waitUntil(lambda: widget.bar.value() > 0, timeout=60_000)
+    qtbot.waitUntil(lambda: len(calls) > 3, timeout=60_000)
+    stopped: list[float] = []
+    widget._job.finished.connect(
+        lambda *_: stopped.append(time.monotonic()), Qt.ConnectionType.DirectConnection
+    )
     asked = time.monotonic()
     with qtbot.waitSignal(widget.settled, timeout=10_000):
         widget.cancel_button.click()
-    assert time.monotonic() - asked < 2
+    # A network call is not interrupted, and a busy processor stretches it.
+    assert stopped[0] - asked < 1.5 + np.diff(calls).max()
 
+    # How long the window does not answer while slices come in; making the layers at the
+    # start and the end is napari's own work.
+    ticks: list[float] = []
+    clock = QTimer()
+    clock.timeout.connect(
+        lambda: ticks.append(time.monotonic()) if widget.bar.value() > 0 else None
+    )
+    clock.start(20)
     widget.protocol.setCurrentText("interactive")
+    widget.settled.connect(clock.stop)
     with qtbot.waitSignal(widget.settled, timeout=120_000) as ended:
         widget.start_button.click()
-    clock.stop()
     assert ended.args == [True], widget.message.text()
     # Loose: other processes share the processor; a blocked window would show seconds.
     assert np.diff(ticks).max() < 1.5

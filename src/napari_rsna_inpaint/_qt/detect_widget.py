@@ -137,6 +137,7 @@ class DetectWidget(QWidget):
         self.error = None
         self._begun = 0.0
         self._set_running(True)
+        self.bar.reset()
         self.bar.setRange(0, 0)
         self.message.setText("Preparing …")
         job.start()
