@@ -45,9 +45,10 @@ SPUR_MM = 2.0  # half width of the spurs (air cells, clefts in bone) that are cu
 NECK_MM2 = 1200.0  # a section of this size below the widest one is the foramen magnum
 CRANIAL_MM2 = 6000.0  # a section so large is cranial; mouth and throat stay below
 CRANIAL_SHARE, BESIDE_SHARE = 0.8, 0.87  # share of bone around a smaller one, times its enclosure
-VAULT_MM2 = 10000.0  # gaps and notches are closed above this; lower down lie muscle and orbit
+VAULT_MM2 = 10000.0  # only behind gaps in larger cores; lower down lie the temporal muscles
 VERTEX_SHARE = 0.5  # share of cavity and bone in the tissue of a small section; not in a neck
 MIN_AREA_MM2 = 150.0  # smaller islands in one slice are dropped
+SINUS_SHARE = 0.2  # share of skull in a hole that makes it bone or sinus
 HOLE_MM2 = 40.0  # smaller holes are filled even when they belong to the skull
 
 RIM_MM = 1.0  # partial volume of the inner table reaches this far
@@ -213,6 +214,7 @@ def _cavity(
     for z in range(len(work)):
         fat = (work[z] > AIR_HU) & (work[z] <= FAT_HU) & core[z]
         soft[z] &= ~_around_fat(fat, bone[z], pixel_mm)
+        soft[z] |= _bubbles((work[z] <= FAT_HU) & core[z], bone[z], pixel_mm)
         deep[z] = ndimage.distance_transform_edt(soft[z], sampling=pixel_mm) > CORE_MM
         core[z] &= deep[z]
         core[z] = _bordered_by_bone(core[z], soft[z], bone[z], pixel_mm)
@@ -262,6 +264,15 @@ def _around_fat(fat: BoolArray, bone: BoolArray, pixel_mm: tuple[float, float]) 
         return solid
     steps = max(1, round(2 * SPUR_MM / min(pixel_mm)))
     return ndimage.binary_dilation(solid, iterations=steps, mask=~bone)
+
+
+def _bubbles(air: BoolArray, bone: BoolArray, pixel_mm: tuple[float, float]) -> BoolArray:
+    """Find small spots of air far from bone, unlike sinus and mastoid cells, ``(y, x)``."""
+    labels, _ = ndimage.label(air)
+    free = np.bincount(labels.ravel()) * pixel_mm[0] * pixel_mm[1] < HOLE_MM2
+    free[np.unique(labels[_dilate(bone, SPUR_MM, pixel_mm)])] = False
+    free[0] = False
+    return free[labels]
 
 
 def _bordered_by_bone(
@@ -371,15 +382,11 @@ def _section(
     pixel_area = pixel_mm[0] * pixel_mm[1]
     steps = max(1, round((CORE_MM + SPUR_MM) / min(pixel_mm)))
     grown = ndimage.binary_dilation(core, iterations=steps, mask=soft)
-    if grown.sum() * pixel_area >= VAULT_MM2:
-        # Blood between an air bubble or a calcification and the bone is no deep core.
-        notch = 2 * CORE_MM
-        grown |= soft & ~_dilate(~_dilate(grown, notch, pixel_mm), notch, pixel_mm)
     labels, count = ndimage.label(ndimage.binary_fill_holes(grown) & ~grown)
     if count:
         index = np.arange(count + 1)
         sizes = np.bincount(labels.ravel())
-        bony = ndimage.sum_labels(skull, labels, index) > 0.5 * sizes
+        bony = ndimage.sum_labels(skull, labels, index) > SINUS_SHARE * sizes
         hard = ndimage.sum_labels(metal, labels, index) > 0
         fill = ~bony | hard | (sizes * pixel_area < HOLE_MM2)
         fill[0] = False
