@@ -61,6 +61,9 @@ def test_detect_writes_every_file_on_the_grid_of_the_input(scan, tiny_model, tmp
     with (tmp_path / "out" / "slices.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["index"]) for row in rows] == [0, 1, 2, 3]
+    heights = [float(row["z_mm"]) for row in rows]
+    np.testing.assert_allclose(heights, source.affine[2, 3] + source.affine[2, 2] * np.arange(4))
+    assert all("scan.nii.gz" in row["file"] for row in rows)
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert run["model_sha256"]
     assert run["finished"] is True
@@ -93,6 +96,27 @@ def test_reinpaint_command(scan, tiny_model, tmp_path):
     changed = mean != np.asarray(source.dataobj)
     assert changed.any()
     assert not changed[region == 0].any()
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "text", "absent"])
+def test_a_damaged_region_is_refused(scan, tiny_model, tmp_path, damage, capsys):
+    source = nibabel.load(scan)
+    path = tmp_path / "region.nii.gz"
+    region = np.random.default_rng(0).integers(0, 2, source.shape, dtype=np.uint8)
+    nibabel.save(nibabel.Nifti1Image(region, source.affine), path)
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        content = content[: len(content) // 2]
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 0x55
+    elif damage == "text":
+        content = bytearray(b"This is not an image.")
+    path.write_bytes(content)
+    if damage == "absent":
+        path.unlink()
+    arguments = ["reinpaint", str(scan), "--region", str(path), "-o", str(tmp_path / "out")]
+    assert main([*arguments, "--model", str(tiny_model)]) == 3
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_region_on_another_grid_is_refused(scan, tiny_model, tmp_path, capsys):
@@ -142,11 +166,56 @@ def test_usage_errors_exit_with_2(capsys):
     assert caught.value.code == 2
 
 
-def test_debug_shows_where_it_failed(tmp_path):
-    from napari_rsna_inpaint.errors import InputRefused
+def test_debug_shows_where_it_failed(tmp_path, capsys):
+    assert main(["--debug", "info", str(tmp_path / "absent")]) == 3
+    assert "Traceback" in capsys.readouterr().err
 
-    with pytest.raises(InputRefused):
-        main(["--debug", "info", str(tmp_path / "absent")])
+
+def test_an_unforeseen_failure_is_a_sentence_too(scan, tmp_path, monkeypatch, capsys):
+    from napari_rsna_inpaint import brain
+
+    def broken(*_, **__):
+        raise ZeroDivisionError("division by zero\nsecond line")
+
+    monkeypatch.setattr(brain, "brain_mask", broken)
+    assert main(["mask", str(scan), "-o", str(tmp_path / "mask.nii.gz")]) == 1
+    message = capsys.readouterr().err
+    assert "division by zero" in message
+    assert "--debug" in message
+    assert "Traceback" not in message
+
+
+def test_info_says_when_there_is_nothing(tmp_path, capsys):
+    assert main(["info", str(tmp_path)]) == 3
+    assert "No CT series" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [("--seed", "-1"), ("--batch-size", "0")])
+def test_impossible_numbers_are_usage_errors(scan, tmp_path, option):
+    with pytest.raises(SystemExit) as caught:
+        main(["detect", str(scan), "-o", str(tmp_path / "out"), *option])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"no_such_setting": 1}', '{"steps": -5}'])
+def test_bad_training_settings_are_refused(tmp_path, content, capsys):
+    config = tmp_path / "config.json"
+    config.write_text(content)
+    command = ["train", "--data", str(tmp_path), "-o", str(tmp_path / "run")]
+    assert main([*command, "--config", str(config)]) == 3
+    assert "config.json" in capsys.readouterr().err
+
+
+def test_other_peoples_files_survive_and_a_mistyped_model_costs_nothing(scan, tmp_path, tiny_model):
+    store = tmp_path / "out" / ".rsna-inpaint-partial" / "abc"
+    store.mkdir(parents=True)
+    (store / "notes.txt").write_text("mine")
+    (store / "slice_0001.npz").write_text("hours of work")
+    assert run_detect(scan, tmp_path / "out", "mistyped") == 3
+    assert (store / "slice_0001.npz").exists()
+    assert run_detect(scan, tmp_path / "out", tiny_model) == 0
+    assert (store / "notes.txt").read_text() == "mine"
+    assert not (store / "slice_0001.npz").exists()
 
 
 def test_an_output_folder_that_cannot_be_is_named(scan, tiny_model, tmp_path, capsys):
@@ -181,11 +250,12 @@ def test_interrupt_keeps_finished_slices_and_resume_completes_them(scan, tiny_mo
     out = tmp_path / "out"
     command = [
         *(sys.executable, "-m", "napari_rsna_inpaint", "detect", str(scan), "-o", str(out)),
-        *("--model", str(tiny_model), "--protocol", "reference", "--device", "cpu"),
+        *("--model", str(tiny_model), "--protocol", "full", "--device", "cpu"),
+        *("--batch-size", "1"),
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list(out.glob("partial/*/slice_*.npz")):
+    while not list(out.glob(".rsna-inpaint-partial/*/slice_*.npz")):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -197,4 +267,4 @@ def test_interrupt_keeps_finished_slices_and_resume_completes_them(scan, tiny_mo
     assert subprocess.run([*command, "--resume"], capture_output=True).returncode == 0
     second = json.loads((out / "run.json").read_text())
     assert second["finished"] is True
-    assert not (out / "partial").exists()
+    assert not (out / ".rsna-inpaint-partial").exists()

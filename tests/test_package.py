@@ -46,6 +46,8 @@ def test_sdist_carries_manifest_and_models(distributions):
     with tarfile.open(distributions[1]) as sdist:
         files = [member.name for member in sdist.getmembers() if member.isfile()]
     assert carried([name for name in files if "/src/" in name]) == expected()
+    inner = {name.split("/", 1)[1] for name in files}
+    assert {"tests/conftest.py", "docs/method.md", "scripts/test", "CHANGELOG.md"} <= inner
 
 
 def test_the_installed_wheel_is_a_valid_plugin_with_its_model(distributions, tmp_path):

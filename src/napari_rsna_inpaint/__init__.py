@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+#: Comes with every start and every export.
+STATEMENT = "Research software, not a medical device; not for diagnosis."
+
 if TYPE_CHECKING:
     from napari_rsna_inpaint.detection.region import reinpaint
     from napari_rsna_inpaint.detection.result import Detection

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import traceback
 from collections.abc import Sequence
 
-from napari_rsna_inpaint import __version__
+from napari_rsna_inpaint import STATEMENT, __version__
 from napari_rsna_inpaint.commands import (
     calibrate,
     demo,
@@ -18,7 +19,6 @@ from napari_rsna_inpaint.commands import (
     train,
     view,
 )
-from napari_rsna_inpaint.commands.common import STATEMENT
 from napari_rsna_inpaint.errors import ChoiceNeeded, RsnaInpaintError
 
 COMMANDS = {
@@ -36,7 +36,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
-    0 done; 2 usage; 3 input refused; 4 the user must choose; 5 finished with some slices
+    0 done; 1 failed; 2 usage; 3 input refused; 4 the user must choose; 5 finished with some slices
     refused; 130 cancelled.
     """
     arguments = _parser().parse_args(argv)
@@ -47,8 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except RsnaInpaintError as error:
-        if arguments.debug:
-            raise
+        _show_traceback(arguments)
         print(error, file=sys.stderr)
         if isinstance(error, ChoiceNeeded):
             for choice in error.choices:
@@ -57,6 +56,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Cancelled.", file=sys.stderr)
         return 130
+    except Exception as error:
+        _show_traceback(arguments)
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        print(f"This failed unexpectedly: {reason} (--debug shows where).", file=sys.stderr)
+        return 1
+
+
+def _show_traceback(arguments: argparse.Namespace) -> None:
+    if arguments.debug:
+        traceback.print_exc()
 
 
 def _parser() -> argparse.ArgumentParser:

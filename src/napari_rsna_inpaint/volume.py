@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -133,6 +133,17 @@ class CTVolume:
 
     # Flipping twice is the identity, so the way back is the same operation.
     from_canonical = to_canonical
+
+    def finite(self) -> CTVolume:
+        """The volume itself, or one with air (-1024 HU) and a note where HU are not finite."""
+        if self.hu.dtype.kind != "f":
+            return self
+        bad = ~np.isfinite(self.hu)
+        if not bad.any():
+            return self
+        message = f"{int(bad.sum())} voxels without a finite value were set to -1024 HU."
+        notes = (*self.notes, Note("non-finite", message))
+        return replace(self, hu=np.where(bad, np.float32(-1024), self.hu), notes=notes)
 
     def to_patient(self, index_zyx: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Patient position (LPS mm) of continuous array indices ``(..., 3)``."""

@@ -141,6 +141,44 @@ def test_a_damaged_stored_slice_is_computed_anew(phantom, tiny_model, tmp_path):
     same(detect(phantom.volume, **options), first)
 
 
+def test_slices_of_another_geometry_are_not_taken(phantom, tiny_model, tmp_path):
+    options = {"model": tiny_model, "device": "cpu", "store": tmp_path, "slices": [2]}
+    first = detect(phantom.volume, **options)
+    affine = phantom.volume.affine.copy()
+    affine[:, :3] *= 1.1
+    moved = dataclasses.replace(
+        phantom.volume, affine=affine, positions=phantom.volume.positions * 1.1
+    )
+    second = detect(moved, **options)
+    assert second.run["denoiser_evaluations"] > 0.5 * first.run["denoiser_evaluations"]
+
+
+def test_a_store_that_cannot_be_written_costs_no_result(
+    phantom, expected, tiny_model, tmp_path, caplog
+):
+    (tmp_path / "store").write_text("a file where a folder should be")
+    result = detect(phantom.volume, model=tiny_model, device="cpu", store=tmp_path / "store")
+    same(result, expected)
+    assert caplog.text.count("cannot be kept") == 1
+
+
+def test_voxels_that_are_not_finite_count_as_air_and_are_noted(phantom, expected, tiny_model):
+    hu = phantom.volume.hu.astype(np.float32)
+    hu[0, 80, 80] = np.nan
+    result = detect(
+        dataclasses.replace(phantom.volume, hu=hu), model=tiny_model, device="cpu", slices=[0, 4]
+    )
+    assert np.isfinite(result.residual).all()
+    np.testing.assert_allclose(result.residual[4], expected.residual[4], atol=1e-4)
+    assert "non-finite" in {note["code"] for note in result.run["notes"]}
+
+
+def test_a_protocol_without_calibration_says_whose_scale_it_uses(phantom, tiny_model, caplog):
+    result = detect(phantom.volume, model=tiny_model, protocol="interactive", slices=[2])
+    assert result.run["calibration"] == "fast"
+    assert "not calibrated for 'interactive'" in caplog.text
+
+
 def test_provenance_names_everything_that_decides_the_result(expected):
     assert {
         "package_version",
@@ -203,6 +241,33 @@ class TestReinpaint:
             result.minimum_distance_hu,
             np.abs(result.completions - phantom.volume.hu[2:4]).min(0),
         )
+
+    def test_nothing_inside_the_region_can_be_copied(self, phantom, tiny_model):
+        """Not from the same slice, nor from the region's part in the next one."""
+        region = np.zeros(phantom.volume.hu.shape, np.uint8)
+        region[2, 60:80, 60:80] = 1
+        region[3, 80:100, 70:100] = 1
+        changed = phantom.volume.hu.copy()
+        changed[region > 0] = 90
+        volumes = (phantom.volume, dataclasses.replace(phantom.volume, hu=changed))
+        mask = np.ones(region.shape, bool)
+        first, second = (
+            reinpaint(volume, region, samples=1, model=tiny_model, mask=mask).completions[0]
+            for volume in volumes
+        )
+        # detail finer than the model grid stays that of the original
+        core = np.s_[0, 65:75, 65:75]
+        assert (
+            np.abs(first[core] - second[core]).mean()
+            < 0.2 * np.abs(volumes[0].hu[2, 65:75, 65:75].astype(float) - 90).mean()
+        )
+
+    @pytest.mark.parametrize("column", range(60, 66))
+    def test_even_a_thin_line_is_completed(self, phantom, tiny_model, column):
+        region = np.zeros(phantom.volume.hu.shape, np.uint8)
+        region[2, 70:90, column] = 1
+        result = reinpaint(phantom.volume, region, samples=1, model=tiny_model)
+        assert (result.minimum_distance_hu > 0).sum() > 10
 
     def test_the_same_seed_draws_the_same_picture(self, phantom, tiny_model):
         region = phantom.lesion_mask

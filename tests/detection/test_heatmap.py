@@ -44,6 +44,20 @@ def test_calcification_is_not_blood():
     assert score(250, 215) == 0
 
 
+def test_the_blurred_rim_of_a_calcification_is_not_blood_either():
+    image = np.full(BRAIN.shape, 34.0, np.float32)
+    image[36:44, 36:44] = 70
+    image[38:42, 38:42] = 300
+    far = np.full(BRAIN.shape, 20.0, np.float32)
+    assert heat(image - 34, image, BRAIN, far, FLAT, 1.0).max() == 0
+    image[38:42, 38:42] = 70
+    assert heat(image - 34, image, BRAIN, far, FLAT, 1.0).max() > 4
+
+
+def test_a_residual_beyond_all_blood_adds_nothing():
+    assert score(65, 500) == pytest.approx(score(65, 60))
+
+
 def test_bright_tissue_that_its_surroundings_foretold_scores_less():
     assert score(65, 0.5) < 0.7 * score(65, 30)
 

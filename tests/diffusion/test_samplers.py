@@ -122,28 +122,34 @@ def test_repaint_walk_has_the_published_number_of_evaluations():
     assert sum(b < a for a, b in itertools.pairwise(walk)) == 2410
 
 
-def test_repaint_step_equals_diffusers():
-    """One reverse step with the known region put back, given the same noise."""
+def test_repaint_equals_diffusers_given_the_same_noise():
+    """Two steps down with the known region put back after each."""
     oracle = RePaintScheduler(beta_schedule="squaredcos_cap_v2", eta=0.0, clip_sample=False)
     oracle.set_timesteps(50, jump_length=1, jump_n_sample=1)
     schedule = as_oracle(oracle)
     known, x = start(1), start(2)
     hole = torch.zeros(SHAPE, dtype=torch.float64)
     hole[..., 2:6, 2:6] = 1
-    t, t_next = 500, 480
-    alpha, sigma = schedule.alpha_sigma(t)
-    v = predict(x, t)
-    eps = alpha * v + sigma * x
-    expected = oracle.step(
-        eps, t, x, known, 1 - hole, generator=torch.Generator().manual_seed(7)
-    ).prev_sample
-    noise = torch.randn(SHAPE, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
-    stepped = samplers.ddim_step(x, v, schedule, t, t_next, 0.0, None)
-    alpha_next, sigma_next = schedule.alpha_sigma(t_next)
-    diffused = alpha_next * known + sigma_next * noise
-    torch.testing.assert_close(
-        torch.where(hole > 0, stepped, diffused), expected, atol=1e-4, rtol=1e-4
+    expected = x
+    generator = torch.Generator().manual_seed(7)
+    for t in (20, 0):
+        alpha, sigma = schedule.alpha_sigma(t)
+        eps = alpha * predict(expected, t) + sigma * expected
+        expected = oracle.step(eps, t, expected, known, 1 - hole, generator=generator).prev_sample
+    same_noise = torch.Generator().manual_seed(7)
+    actual = samplers.repaint(
+        predict,
+        x,
+        known,
+        hole,
+        schedule,
+        [20, 0],
+        noise=lambda like: torch.randn(like.shape, generator=same_noise, dtype=like.dtype),
+        jump_length=1,
+        n_resample=1,
     )
+    # diffusers ends at its final alpha of 1 and adds no noise to the known region there
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_renoising_has_the_marginal_of_the_original_betas():

@@ -61,6 +61,11 @@ def test_log_snr_timesteps_are_equally_spaced():
     np.testing.assert_allclose(np.diff(log_snr), 1.0, atol=0.05)
 
 
+def test_more_log_snr_steps_than_fit_are_refused():
+    with pytest.raises(ValueError, match="between 1 and 200"):
+        log_snr_timesteps(cosine_schedule(), 201)
+
+
 @pytest.mark.parametrize("n_steps", [0, 1001])
 def test_impossible_number_of_steps_is_refused(n_steps):
     with pytest.raises(ValueError, match="between 1 and 1000"):

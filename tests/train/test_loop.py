@@ -10,6 +10,7 @@ from napari_rsna_inpaint.diffusion.unet import UNetConfig
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 from napari_rsna_inpaint.io.write import write_nifti
+from napari_rsna_inpaint.train import dataset
 from napari_rsna_inpaint.train.dataset import HealthySlices, PreparedSeries, find_series, prepare
 from napari_rsna_inpaint.train.loop import TrainConfig, Trainer
 
@@ -73,6 +74,20 @@ def test_a_resumed_run_equals_an_uninterrupted_one(series, tmp_path):
         torch.testing.assert_close(value, expected[name], atol=1e-6, rtol=1e-5)
 
 
+def test_a_run_with_another_network_is_not_resumed(series, tmp_path):
+    trainer(config(1), series, tmp_path).run()
+    other = SMALL.model_copy(update={"network": UNetConfig(widths=(8, 16), groups=4)})
+    with pytest.raises(InputRefused, match="another model configuration"):
+        trainer(config(1).model_copy(update={"model": other}), series, tmp_path)
+
+
+def test_a_damaged_checkpoint_says_what_to_do(series, tmp_path):
+    trainer(config(1), series, tmp_path).run()
+    (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
+    with pytest.raises(InputRefused, match="remove it"):
+        trainer(config(1), series, tmp_path)
+
+
 def test_examples_hide_the_truth(series):
     """Neither the slice nor its cut neighbours show what is in the hole."""
     data = HealthySlices(series, SMALL, (96, 80))
@@ -99,7 +114,7 @@ def test_prepared_series_come_back_from_the_cache(series, tmp_path, monkeypatch)
     path = tmp_path / "scan.nii.gz"
     write_nifti(path, volume.hu, volume)
     first = prepare(path, SMALL, tmp_path / "cache")
-    path.unlink()
+    monkeypatch.setattr(dataset, "read", None)
     second = prepare(path, SMALL, tmp_path / "cache")
     np.testing.assert_array_equal(first.hu, second.hu)
     np.testing.assert_array_equal(first.brain, second.brain)
@@ -115,10 +130,10 @@ def test_series_folders_and_loose_files(tmp_path):
     for name in ("b", "a"):
         (tmp_path / "many" / name).mkdir(parents=True)
     (tmp_path / "single").mkdir()
-    for name in ("x.dcm", "labels.tsv"):
+    for name in ("x.dcm", "labels.tsv", ".DS_Store", "y.nii.gz"):
         (tmp_path / "single" / name).touch()
     found = find_series([tmp_path / "many", tmp_path / "single"])
-    assert [path.name for path in found] == ["a", "b", "x.dcm"]
+    assert [path.name for path in found] == ["a", "b", "x.dcm", "y.nii.gz"]
 
 
 def test_no_brain_at_all_is_refused():

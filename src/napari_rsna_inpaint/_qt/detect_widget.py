@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_rsna_inpaint import STATEMENT
 from napari_rsna_inpaint._qt.canvas_text import write_on_canvas
 from napari_rsna_inpaint._qt.findings_table import FindingsTable
 from napari_rsna_inpaint._qt.layers import is_ct, layer_volume
@@ -99,7 +100,7 @@ class DetectWidget(QWidget):
         buttons.addWidget(self.start_button)
         buttons.addWidget(self.cancel_button)
         hint = QLabel("Click a finding to go to it. H hides or shows the heatmap.")
-        notice = QLabel("Research software, not a medical device.")
+        notice = QLabel(STATEMENT)
         for text in (hint, notice):
             text.setWordWrap(True)
         self.setMinimumWidth(_WIDTH)

@@ -35,8 +35,8 @@ def ensure_display(screenshot_only: bool) -> Iterator[None]:
     RsnaInpaintError
         If there is no screen and a virtual one cannot be started or would not help.
     """
-    if not sys.platform.startswith("linux") or _has_screen():
-        if os.environ.get("QT_QPA_PLATFORM") in {"offscreen", "minimal"} and _has_screen():
+    if has_screen():
+        if os.environ.get("QT_QPA_PLATFORM") in {"offscreen", "minimal"}:
             # These platforms draw the widgets but leave napari's canvas black.
             del os.environ["QT_QPA_PLATFORM"]
         yield
@@ -77,7 +77,10 @@ def ensure_display(screenshot_only: bool) -> Iterator[None]:
             server.terminate()
 
 
-def _has_screen() -> bool:
+def has_screen() -> bool:
+    """Tell whether a window could be shown to somebody."""
+    if not sys.platform.startswith("linux"):
+        return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 

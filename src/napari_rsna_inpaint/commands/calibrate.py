@@ -19,25 +19,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write ``calibration.json`` into the model's folder."""
-    from napari_rsna_inpaint.detection.calibration import save_calibration
+    from napari_rsna_inpaint.detection.calibration import check_writable, save_calibration
     from napari_rsna_inpaint.detection.grid import GridDetector
     from napari_rsna_inpaint.detection.healthy import calibrate
     from napari_rsna_inpaint.diffusion.model import find_model
-    from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS
 
     folder = find_model(arguments.model)
+    check_writable(folder)
     detector = GridDetector(
-        PROTOCOLS[arguments.protocol],
-        model=folder,
-        device=arguments.device,
-        backend=arguments.backend,
+        arguments.protocol, model=folder, device=arguments.device, backend=arguments.backend
     )
     calibration = calibrate(
-        arguments.scans,
-        detector,
-        protocol=arguments.protocol,
-        seed=arguments.seed,
-        on_scan=lambda name: print(name, flush=True),
+        arguments.scans, detector, seed=arguments.seed, on_scan=lambda name: print(name, flush=True)
     )
     save_calibration(folder, calibration)
     print(f"{calibration.n_slices} slices of {calibration.n_scans} scans for {folder.name}")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_rsna_inpaint import STATEMENT
 from napari_rsna_inpaint.detection.names import protocols
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-STATEMENT = "Research software, not a medical device; not for diagnosis."
+    from napari_rsna_inpaint.volume import CTVolume
 
 
 def add_input(parser: ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def add_model(parser: ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME|PATH", help="installed model or model folder")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--backend", choices=("torch", "onnx"), default="torch")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", type=not_negative, default=0, metavar="N")
 
 
 def add_protocol(parser: ArgumentParser) -> None:
@@ -46,6 +47,35 @@ def add_protocol(parser: ArgumentParser) -> None:
         default="fast",
         help="; ".join(f"{name}: {what}" for name, what in protocols().items()),
     )
+
+
+def positive(text: str) -> int:
+    """Type of an argument that counts something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def not_negative(text: str) -> int:
+    """Type of an argument such as a seed."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a whole number, 0 or above")
+    return int(text)
+
+
+def read_noted(arguments: Namespace) -> CTVolume:
+    """Read INPUT and say what was noticed."""
+    from napari_rsna_inpaint.io import read
+
+    volume = read(arguments.input, arguments.series)
+    for note in volume.notes:
+        print(f"note: {note.message}", file=sys.stderr)
+    return volume
+
+
+def exit_code(volume: CTVolume) -> int:
+    """5 where slices of the series could not be read and are missing from the result."""
+    return 5 if any(note.code == "slice-refused" for note in volume.notes) else 0
 
 
 def say_statement() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -25,12 +23,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Detect in the real window; without a screen, save the picture from a virtual one."""
     from napari_rsna_inpaint import read
-    from napari_rsna_inpaint._qt.screen import ensure_display
+    from napari_rsna_inpaint._qt.screen import ensure_display, has_screen
     from napari_rsna_inpaint.evaluate.phantom import head_phantom
 
     say_statement()
     screenshot = arguments.screenshot
-    if screenshot is None and not _has_screen():
+    if screenshot is None and not has_screen():
         screenshot = SCREENSHOT
         print(f"No screen: a virtual one is used, the picture goes to {screenshot}.")
     if arguments.input is not None:
@@ -44,9 +42,3 @@ def run(arguments: Namespace) -> int:
     if screenshot is not None:
         print(f"picture of the window in {screenshot}")
     return 0
-
-
-def _has_screen() -> bool:
-    if not sys.platform.startswith("linux"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -10,14 +10,17 @@ from napari_rsna_inpaint.commands.common import (
     add_input,
     add_model,
     add_protocol,
+    exit_code,
+    positive,
     progress_bar,
+    read_noted,
     say_statement,
     stop_on_interrupt,
 )
 from napari_rsna_inpaint.errors import Cancelled
 
 HELP = "find where a scan departs from a healthy brain"
-PARTIAL = "partial"
+PARTIAL = ".rsna-inpaint-partial"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_protocol(parser)
     add_model(parser)
     parser.add_argument(
-        "--batch-size", type=int, metavar="N", help="images a network call (speed only)"
+        "--batch-size", type=positive, metavar="N", help="images a network call (speed only)"
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the finished slices of a stopped run"
@@ -37,18 +40,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the results; 5 where some slices could not be read, 130 when cancelled."""
-    from napari_rsna_inpaint import detect, read
+    from napari_rsna_inpaint import detect
     from napari_rsna_inpaint.detection.files import make_folder, write_detection
     from napari_rsna_inpaint.detection.resume import clear
 
     say_statement()
-    volume = read(arguments.input, arguments.series)
-    for note in volume.notes:
-        print(f"note: {note.message}", file=sys.stderr)
+    volume = read_noted(arguments)
     make_folder(arguments.output)
     store = arguments.output / PARTIAL
-    if not arguments.resume:
-        clear(store)
     with progress_bar() as bar, stop_on_interrupt() as stop:
         task = bar.add_task("brain mask", total=None)
 
@@ -66,6 +65,7 @@ def run(arguments: Namespace) -> int:
                 seed=arguments.seed,
                 batch_size=arguments.batch_size,
                 store=store,
+                resume=arguments.resume,
                 on_progress=show,
                 cancelled=stop.is_set,
             )
@@ -84,4 +84,4 @@ def run(arguments: Namespace) -> int:
             f"{finding.mean_hu:.0f} HU  {finding.mean_residual_hu:+.0f} HU  {finding.sign}  "
             f"score {finding.score:.1f}"
         )
-    return 5 if any(note.code == "slice-refused" for note in volume.notes) else 0
+    return exit_code(volume)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def run(arguments: Namespace) -> int:
         print(json.dumps(found, indent=2))
     else:
         _print(found)
+    if not found["series"]:
+        print(f"No CT series was found in {arguments.input.name}.", file=sys.stderr)
     usable = any(series["outcome"] != "refused" for series in found["series"])
     return 0 if usable else 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from napari_rsna_inpaint.commands.common import add_input
+from napari_rsna_inpaint.commands.common import add_input, exit_code, read_noted
 
 HELP = "write the brain mask of a scan"
 
@@ -19,11 +19,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Write the mask and say its volume."""
     from napari_rsna_inpaint.brain import brain_mask
-    from napari_rsna_inpaint.io import read
     from napari_rsna_inpaint.io.write import write_nifti
 
-    volume = read(arguments.input, arguments.series)
+    volume = read_noted(arguments)
     mask = brain_mask(volume)
     write_nifti(arguments.output, mask.astype("uint8"), volume)
     print(f"intracranial volume {float(mask.sum((1, 2)) @ volume.voxel_volumes_ml):.0f} ml")
-    return 0
+    return exit_code(volume)

@@ -8,6 +8,9 @@ from pathlib import Path
 from napari_rsna_inpaint.commands.common import (
     add_input,
     add_model,
+    exit_code,
+    positive,
+    read_noted,
     say_statement,
     stop_on_interrupt,
 )
@@ -26,17 +29,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="on the grid of the scan, non-zero where it is to be completed",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--samples", type=int, default=4, metavar="K")
+    parser.add_argument("--samples", type=positive, default=4, metavar="K")
     add_model(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Write mean, spread and minimum completion distance on the scan's own grid."""
-    from napari_rsna_inpaint import read, reinpaint
+    from napari_rsna_inpaint import reinpaint
     from napari_rsna_inpaint.detection.files import make_folder, read_region, write_reinpainting
 
     say_statement()
-    volume = read(arguments.input, arguments.series)
+    volume = read_noted(arguments)
     region = read_region(arguments.region, volume)
     make_folder(arguments.output)
     with stop_on_interrupt() as stop:
@@ -52,4 +55,4 @@ def run(arguments: Namespace) -> int:
         )
     write_reinpainting(arguments.output, result, volume)
     print(f"{arguments.samples} completions of {len(result.slices)} slices in {arguments.output}")
-    return 0
+    return exit_code(volume)

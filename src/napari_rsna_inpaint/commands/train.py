@@ -6,7 +6,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from napari_rsna_inpaint.commands.common import progress_bar, stop_on_interrupt
+from napari_rsna_inpaint.commands.common import positive, progress_bar, stop_on_interrupt
 
 HELP = "train the model of healthy brains"
 
@@ -29,23 +29,28 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="series (folder names) that are kept for validation",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--steps", type=int, metavar="N")
-    parser.add_argument("--batch-size", type=int, metavar="N")
+    parser.add_argument("--steps", type=positive, metavar="N")
+    parser.add_argument("--batch-size", type=positive, metavar="N")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--config", type=Path, metavar="JSON", help="further settings")
 
 
 def run(arguments: Namespace) -> int:
     """Prepare the data once, train, and resume where an earlier run stopped."""
-    from napari_rsna_inpaint.errors import InputRefused
+    from napari_rsna_inpaint.errors import Cancelled, InputRefused
     from napari_rsna_inpaint.train.dataset import find_series, prepare
     from napari_rsna_inpaint.train.loop import TrainConfig, Trainer
 
-    settings = json.loads(arguments.config.read_text()) if arguments.config else {}
-    for name in ("steps", "batch_size"):
-        if getattr(arguments, name) is not None:
-            settings[name] = getattr(arguments, name)
-    config = TrainConfig.model_validate(settings)
+    try:
+        settings = json.loads(arguments.config.read_text()) if arguments.config else {}
+        for name in ("steps", "batch_size"):
+            if getattr(arguments, name) is not None:
+                settings[name] = getattr(arguments, name)
+        config = TrainConfig.model_validate(settings)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputRefused(
+            f"{arguments.config} holds no valid settings ({str(error).partition(chr(10))[0]})."
+        ) from error
     missing = [str(folder) for folder in arguments.data if not folder.is_dir()]
     if missing:
         raise InputRefused(f"There is no folder {missing[0]}; name a folder of scans.")
@@ -57,6 +62,8 @@ def run(arguments: Namespace) -> int:
         task = bar.add_task("preparing", total=len(paths))
         series = []
         for path in paths:
+            if stop.is_set():
+                raise Cancelled("Cancelled while preparing; prepared series are kept.")
             prepared = prepare(path, config.model, arguments.output / "slices")
             series += [prepared] if prepared is not None else []
             bar.advance(task)

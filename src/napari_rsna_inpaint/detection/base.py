@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from napari_rsna_inpaint.detection.calibration import Calibration
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
@@ -38,12 +39,16 @@ class SliceScores:
 class Detector(Protocol):
     """Turns a volume into healthy completions, slice by slice.
 
+    Made as ``cls(protocol, model=, device=, backend=, batch_size=)``; everything that can be
+    missing (model, calibration, device) is refused there, before any work is done.
+
     ``name`` is the one of its entry point; ``scale_names`` labels the square sizes (mm) in
     ``SliceScores.scales``; ``pixel_mm`` is the pixel size of its model grid.
     """
 
     name: str
     scale_names: list[float]
+    calibration: Calibration
 
     @property
     def pixel_mm(self) -> float:

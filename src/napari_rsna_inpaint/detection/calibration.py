@@ -8,21 +8,23 @@ between places: healthy median 0, healthy spread 1.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from napari_rsna_inpaint.errors import InputRefused
+from napari_rsna_inpaint.errors import InputRefused, OutputFailed
+from napari_rsna_inpaint.io.write import write_json
 
 FloatArray = npt.NDArray[np.float32]
 
 #: Centres of the distance bins, mm; values in between are interpolated.
 DISTANCES_MM = (0.5, 1.5, 2.5, 3.5, 5.0, 7.0, 9.0, 12.0, 16.0, 20.0, 26.0, 34.0, 44.0)
+_BETWEEN_MM = (np.array(DISTANCES_MM[1:]) + np.array(DISTANCES_MM[:-1])) / 2
 #: Each tail is described by how far this quantile is from the median, in units of sigma.
 TAIL_QUANTILE, TAIL_SIGMA = 0.98, 2.0537
 
@@ -39,6 +41,12 @@ class Normal(BaseModel):
     median: tuple[float, ...]
     upper: tuple[float, ...]
     lower: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _one_entry_a_distance(self) -> Normal:
+        if {len(self.median), len(self.upper), len(self.lower)} != {len(DISTANCES_MM)}:
+            raise ValueError(f"needs {len(DISTANCES_MM)} entries each")
+        return self
 
     def z(self, values: FloatArray, distance_mm: FloatArray) -> FloatArray:
         """Deviation from the healthy median in healthy spreads of that side, signed."""
@@ -86,7 +94,7 @@ def fit_calibration(slices: Iterable[HealthyPixels], *, protocol: str, n_scans: 
     if not pixels:
         raise InputRefused("Calibration needs healthy scans with brain; none was given.")
     distance = np.concatenate([p.distance_mm for p in pixels])
-    nearest = np.abs(distance[:, None] - np.array(DISTANCES_MM, np.float32)[None]).argmin(1)
+    nearest = np.searchsorted(_BETWEEN_MM, distance)
     return Calibration(
         protocol=protocol,
         residual=_fit(np.concatenate([p.residual for p in pixels]), nearest),
@@ -138,18 +146,39 @@ def load_calibration(folder: Path, protocol: str) -> Calibration:
         while protocol not in stored:
             protocol = NEAREST[protocol]
         return Calibration.model_validate(stored[protocol])
-    except (OSError, ValueError, KeyError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise InputRefused(
             f"The model {folder.name!r} has no usable {CALIBRATION}; run "
             "'rsna-inpaint calibrate' on healthy scans that it was not trained on."
         ) from error
 
 
+def check_writable(folder: Path) -> None:
+    """Make sure that a calibration can be stored, before hours are spent on it.
+
+    Raises
+    ------
+    OutputFailed
+        If the folder is read-only.
+    """
+    if not os.access(folder, os.W_OK):
+        raise OutputFailed(
+            f"The model's folder {folder} is read-only; copy it and name the copy with --model."
+        )
+
+
 def save_calibration(folder: Path, calibration: Calibration) -> None:
-    """Add or replace the calibration of its protocol."""
+    """Add or replace the calibration of its protocol; a damaged file is replaced.
+
+    Raises
+    ------
+    OutputFailed
+        If the file cannot be written.
+    """
     path = folder / CALIBRATION
-    stored: dict[str, Any] = {"schema": 1, "protocols": {}}
-    if path.exists():
-        stored = json.loads(path.read_text())
-    stored["protocols"][calibration.protocol] = calibration.model_dump(mode="json")
-    path.write_text(json.dumps(stored, indent=1) + "\n")
+    try:
+        protocols = dict(json.loads(path.read_text())["protocols"])
+    except (OSError, ValueError, KeyError, TypeError):
+        protocols = {}
+    protocols[calibration.protocol] = calibration.model_dump(mode="json")
+    write_json(path, {"schema": 1, "protocols": protocols})

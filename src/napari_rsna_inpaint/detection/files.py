@@ -12,10 +12,11 @@ import numpy.typing as npt
 from napari_rsna_inpaint.detection.region import Reinpainting
 from napari_rsna_inpaint.detection.result import Detection
 from napari_rsna_inpaint.errors import InputRefused, OutputFailed
+from napari_rsna_inpaint.io.nifti import read_voxels
 from napari_rsna_inpaint.io.write import nifti_affine, write_csv, write_json, write_nifti
 from napari_rsna_inpaint.volume import CTVolume
 
-SLICE_COLUMNS = ("index", "z_mm", "slice_id", "score", "finished")
+RUN = "run.json"
 
 
 def make_folder(folder: Path) -> None:
@@ -37,11 +38,14 @@ def make_folder(folder: Path) -> None:
 def write_detection(folder: Path, detection: Detection, volume: CTVolume) -> None:
     """Write masks, images, findings, slice scores and provenance of one detection.
 
+    ``run.json`` comes last: a folder without it holds no complete result.
+
     Raises
     ------
     OutputFailed
         If a file cannot be written; those written before stay whole.
     """
+    (folder / RUN).unlink(missing_ok=True)
     images: dict[str, npt.NDArray[Any]] = {
         "brain_mask": detection.brain_mask,
         "inpainted": detection.inpainted,
@@ -57,17 +61,20 @@ def write_detection(folder: Path, detection: Detection, volume: CTVolume) -> Non
         "findings": [finding.to_json() for finding in detection.findings],
     }
     write_json(folder / "findings.json", findings)
-    write_csv(folder / "slices.csv", _slice_rows(detection, volume), SLICE_COLUMNS)
-    write_json(folder / "run.json", detection.run)
+    source = "sop_uid" if volume.nifti_affine is None else "file"
+    columns = ("index", "z_mm", source, "score", "finished")
+    write_csv(folder / "slices.csv", _slice_rows(detection, volume, source), columns)
+    write_json(folder / RUN, detection.run)
 
 
-def _slice_rows(detection: Detection, volume: CTVolume) -> Iterator[dict[str, Any]]:
+def _slice_rows(detection: Detection, volume: CTVolume, source: str) -> Iterator[dict[str, Any]]:
+    """One row a slice; ``z_mm`` is the patient z (to the head) of its first voxel."""
     names = volume.slice_ids or ("",) * len(detection.done)
-    for index, (z, name) in enumerate(zip(volume.slice_z_mm, names, strict=True)):
+    for index, (z, name) in enumerate(zip(volume.positions[:, 2], names, strict=True)):
         yield {
             "index": index,
             "z_mm": round(float(z), 3),
-            "slice_id": name,
+            source: name,
             "score": round(float(detection.slice_scores[index]), 4),
             "finished": int(detection.done[index]),
         }
@@ -99,16 +106,10 @@ def read_region(path: Path, volume: CTVolume) -> npt.NDArray[np.bool_]:
     InputRefused
         If it is no NIfTI file or lies on another grid.
     """
-    import nibabel
-
-    try:
-        image = nibabel.nifti1.load(path)
-        stored = np.asanyarray(image.dataobj)
-    except (OSError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
-        raise InputRefused(f"The region {path.name} is no readable NIfTI file.") from error
+    stored, affine = read_voxels(path)
     axes = volume.storage_axes
     same_shape = stored.shape == tuple(volume.hu.shape[axis] for axis in axes)
-    if not same_shape or not np.allclose(image.affine, nifti_affine(volume), atol=1e-2):
+    if not same_shape or not np.allclose(affine, nifti_affine(volume), atol=1e-2):
         raise InputRefused(
             f"The region {path.name} lies on another grid than the scan; draw it on the scan "
             "or on one of its results."

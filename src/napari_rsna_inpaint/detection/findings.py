@@ -51,7 +51,8 @@ def find(
     """
     found = []
     for sign in (1, -1):
-        parts, n = ndimage.label(sign * signed_heat > EXTENT, structure=np.ones((3, 3, 3)))
+        inside = signed_heat > EXTENT if sign > 0 else signed_heat < -EXTENT
+        parts, n = ndimage.label(inside, structure=np.ones((3, 3, 3)))
         for number, box in enumerate(ndimage.find_objects(parts, n), start=1):
             part = parts[box] == number
             finding = _measure(part, box, sign, signed_heat, residual, volume)

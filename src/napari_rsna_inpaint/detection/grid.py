@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.detection.base import OnStep, SliceScores
+from napari_rsna_inpaint.detection.calibration import Calibration, load_calibration
 from napari_rsna_inpaint.diffusion.model import find_model, load_denoiser, model_sha256
 from napari_rsna_inpaint.inpaint.engine import (
     Job,
@@ -19,7 +21,7 @@ from napari_rsna_inpaint.inpaint.engine import (
     job_seed,
 )
 from napari_rsna_inpaint.inpaint.grid import grid_holes
-from napari_rsna_inpaint.inpaint.protocols import GridConfig
+from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
@@ -39,19 +41,25 @@ class GridDetector:
 
     def __init__(
         self,
-        config: GridConfig,
+        protocol: str,
         *,
         model: str | Path | None = None,
         device: str = "auto",
         backend: str = "torch",
         batch_size: int | None = None,
     ) -> None:
-        self.config = config
-        self.scale_names = list(config.sizes_mm)
+        self.protocol = protocol
+        self.config = PROTOCOLS[protocol]
+        self.scale_names = list(self.config.sizes_mm)
         self._folder = find_model(model)
         self._denoiser = load_denoiser(self._folder, device=device, backend=backend)
         on_gpu = self._denoiser.device.type == "cuda"
         self._batch_size = batch_size or (GPU_BATCH if on_gpu else CPU_BATCH)
+
+    @functools.cached_property
+    def calibration(self) -> Calibration:
+        """Healthy distributions of this model and protocol (or the nearest one that has them)."""
+        return load_calibration(self._folder, self.protocol)
 
     @property
     def pixel_mm(self) -> float:
@@ -147,6 +155,7 @@ class GridDetector:
             "parameters": self.config.model_dump(mode="json"),
             "model": self._folder.name,
             "model_sha256": model_sha256(self._folder),
+            "calibration": self.calibration.protocol,
             "device": str(self._denoiser.device),
             "backend": self._denoiser.backend,
             "batch_size": self._batch_size,

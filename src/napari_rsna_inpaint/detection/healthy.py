@@ -25,7 +25,6 @@ def calibrate(
     paths: Iterable[Path],
     detector: GridDetector,
     *,
-    protocol: str,
     seed: int = 0,
     on_scan: Callable[[str], None] | None = None,
 ) -> Calibration:
@@ -35,8 +34,6 @@ def calibrate(
     ----------
     paths
         One healthy scan each. Those that are refused are left out with a line in the log.
-    protocol
-        Name under which the calibration is stored: that of the detector's settings.
     on_scan
         Called with the name of each finished scan.
 
@@ -53,11 +50,12 @@ def calibrate(
         except RsnaInpaintError as error:
             log.warning("%s left out: %s", path.name, error)
             continue
-        slices += healthy_slices(volume, detector, seed=seed)
-        n_scans += 1
+        found = list(healthy_slices(volume, detector, seed=seed))
+        slices += found
+        n_scans += bool(found)
         if on_scan is not None:
             on_scan(path.name)
-    return fit_calibration(slices, protocol=protocol, n_scans=n_scans)
+    return fit_calibration(slices, protocol=detector.protocol, n_scans=n_scans)
 
 
 def healthy_slices(

@@ -17,6 +17,11 @@ SMOOTHING_MM = 1.5
 MEDIAN_MM = 4.5
 #: Blood lies in this range; above is bone and calcification, below is brain or water.
 BLOOD_HU = (38.0, 105.0)
+#: Denser than any blood: calcification or metal. Its partial volume and streaks have the HU of
+#: blood, so nothing within this distance counts as blood.
+DENSE_HU, DENSE_MARGIN_MM = 120.0, 3.0
+#: A residual beyond this adds no suspicion; calcification would outshine its surroundings.
+RESIDUAL_CAP_HU = 50.0
 #: Tissue that has become darker than its completion counts below this HU only.
 HYPODENSE_HU = 28.0
 #: Darker regions (old infarct, wide sulci) are more often normal ageing than bleeding is.
@@ -60,12 +65,21 @@ def features(
 ) -> tuple[FloatArray, FloatArray]:
     """Smoothed residual and median HU of one slice, both ``(y, x)`` HU."""
     size = max(3, round(MEDIAN_MM / pixel_mm) | 1)
+    capped = np.clip(residual, -RESIDUAL_CAP_HU, RESIDUAL_CAP_HU)
     # Bone would leak into the median at the border: fill with the mean of the brain.
-    inside = np.where(brain, image, image[brain].mean() if brain.any() else 0)
+    inside = np.where(brain, np.minimum(image, DENSE_HU), image[brain].mean() if brain.any() else 0)
     return (
-        smooth_inside(residual, brain, SMOOTHING_MM / pixel_mm),
+        smooth_inside(capped, brain, SMOOTHING_MM / pixel_mm),
         ndimage.median_filter(inside, size).astype(np.float32),
     )
+
+
+def near_dense(image: FloatArray, brain: BoolArray, pixel_mm: float) -> BoolArray:
+    """Where calcification or metal inside the brain is within ``DENSE_MARGIN_MM``, ``(y, x)``."""
+    dense = brain & (image > DENSE_HU)
+    if not dense.any():
+        return dense
+    return ndimage.distance_transform_edt(~dense, sampling=pixel_mm) <= DENSE_MARGIN_MM
 
 
 def healthy_pixels(
@@ -98,7 +112,8 @@ def heat(
     z_residual = calibration.residual.z(smoothed, distance_mm)
     z_hu = calibration.hu.z(hu, distance_mm)
     combined = (z_residual + z_hu) / np.sqrt(2.0)
-    hyper = (combined > 0) & (smoothed > 0) & (hu > BLOOD_HU[0]) & (hu < BLOOD_HU[1])
+    blood = (hu > BLOOD_HU[0]) & (hu < BLOOD_HU[1]) & ~near_dense(image, brain, pixel_mm)
+    hyper = (combined > 0) & (smoothed > 0) & blood
     hypo = (combined < 0) & (smoothed < 0) & (hu < HYPODENSE_HU)
     signed = np.where(hyper, combined, np.where(hypo, HYPO_WEIGHT * combined, 0))
     return smooth_inside(signed, brain, SMOOTHING_MM / pixel_mm)

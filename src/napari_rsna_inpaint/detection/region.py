@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from napari_rsna_inpaint.brain import brain_mask
 from napari_rsna_inpaint.detection.grid import CPU_BATCH, slice_context
@@ -66,7 +67,9 @@ def reinpaint(
     ----------
     region
         ``(z, y, x)``, non-zero where the image is to be completed (hole = 1). Only its part
-        inside the brain mask is completed.
+        inside the brain mask is completed. The region is hidden in the slices below and
+        above as well, and hidden with a margin of a model pixel, so that none of what it
+        holds can be copied.
     mask
         Brain mask ``(z, y, x)`` if it is known already.
 
@@ -77,13 +80,14 @@ def reinpaint(
     Cancelled
         When ``cancelled()`` returned True.
     """
+    volume = volume.finite()
     if region.shape != volume.hu.shape:
         raise InputRefused(
             f"The region has shape {region.shape}, the scan {volume.hu.shape}; "
             "draw it on the same series."
         )
     brain = brain_mask(volume, cancelled=cancelled) if mask is None else mask
-    hole_native = (region > 0) & brain
+    hole_native = (region != 0) & brain
     slices = [int(z) for z in np.flatnonzero(hole_native.any((1, 2)))]
     if not slices:
         raise InputRefused("The region does not meet the brain; draw it inside the skull.")
@@ -96,10 +100,19 @@ def reinpaint(
     hu, holes = volume.to_canonical(volume.hu), volume.to_canonical(hole_native)
     flipped = 0 in volume.canonical_flips
     canonical = [len(hu) - 1 - z if flipped else z for z in slices]
+
+    def hidden(z: int) -> npt.NDArray[np.bool_]:
+        touched = grid.average(holes[z].astype(np.float32)) > 0
+        return ndimage.binary_dilation(touched, np.ones((3, 3)))
+
     jobs = []
     for z in canonical:
         context = slice_context(hu, canonical_brain, grid, z)
-        hole = grid.mask_to_model(holes[z]) & context.brain
+        if context.below is not None:
+            context.below[hidden(z - 1)] = config.hu_center
+        if context.above is not None:
+            context.above[hidden(z + 1)] = config.hu_center
+        hole = hidden(z) & context.brain
         jobs += [Job(context, hole, job_seed(seed, z, 0, k)) for k in range(samples)]
     out = np.repeat(volume.hu[slices].astype(np.float32)[None], samples, axis=0)
     results = complete(jobs, denoiser, sampling, batch_size=CPU_BATCH, cancelled=cancelled)

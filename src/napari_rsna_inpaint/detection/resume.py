@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class SliceStore:
         try:
             with np.load(self._path(index)) as data:
                 return SliceScores(index, data["residual"], data["scales"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
             return None
 
     def save(self, scores: SliceScores) -> None:
@@ -55,5 +55,12 @@ class SliceStore:
 
 
 def clear(folder: Path) -> None:
-    """Remove all stored slices, once a result is complete or to start anew."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove all stored slices, once a result is complete or to start anew.
+
+    Nothing else is touched: whatever somebody put into the folder stays.
+    """
+    for path in folder.glob("*/slice_*"):
+        path.unlink(missing_ok=True)
+    for empty in (*folder.glob("*"), folder):
+        with contextlib.suppress(OSError):
+            empty.rmdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,22 +15,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_rsna_inpaint import __version__
+from napari_rsna_inpaint import STATEMENT, __version__
 from napari_rsna_inpaint.brain import brain_mask
 from napari_rsna_inpaint.detection.base import Detector, SliceScores
-from napari_rsna_inpaint.detection.calibration import Calibration, load_calibration
 from napari_rsna_inpaint.detection.findings import Box, find
 from napari_rsna_inpaint.detection.heatmap import bone_distance, heat
 from napari_rsna_inpaint.detection.names import ENTRY_POINT_GROUP
 from napari_rsna_inpaint.detection.result import Detection, SliceResult
-from napari_rsna_inpaint.detection.resume import SliceStore
-from napari_rsna_inpaint.diffusion.model import find_model
+from napari_rsna_inpaint.detection.resume import SliceStore, clear
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
-#: A slice is scored by the mean of its hottest pixels of this total area.
+log = logging.getLogger(__name__)
+
+#: A slice is scored by the mean of its hottest pixels of this total area, bright ones only.
 SLICE_SCORE_MM2 = 40.0
 
 OnProgress = Callable[[int, int, SliceResult | None], None]
@@ -47,6 +48,7 @@ def detect(
     batch_size: int | None = None,
     slices: Sequence[int] | None = None,
     store: Path | None = None,
+    resume: bool = True,
     on_progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Detection:
@@ -55,15 +57,18 @@ def detect(
     Parameters
     ----------
     volume
-        Series in HU.
+        Series in HU; voxels that are not finite count as air.
     detector, protocol, model, device, backend
-        Names; see ``detect.names``.
+        Names; see ``detection.names``.
     seed
-        The result is a function of the volume and the seed, not of batch size or order.
+        The result is a function of volume, settings and seed. Batch size and order change
+        it by no more than float32 rounding (below 1e-4 HU on a CPU).
     slices
         Indices along ``z`` of the slices to look at; all with brain by default.
-    store
-        Folder in which finished slices are kept, so that a stopped run can go on.
+    store, resume
+        Folder in which finished slices are kept, so that a stopped run can go on; without
+        ``resume`` those of earlier runs are removed first. A folder that cannot be written
+        costs the possibility to go on, not the result.
     on_progress
         ``(done, total, partial)``: network evaluations, and a finished slice or None.
     cancelled
@@ -76,19 +81,28 @@ def detect(
     Cancelled
         ``partial`` is the ``Detection`` of the slices that were finished.
     """
+    volume = volume.finite()
     started = datetime.now(UTC)
     clock = time.monotonic()
     engine = _make_detector(
         detector, protocol, model=model, device=device, backend=backend, batch_size=batch_size
     )
+    if engine.calibration.protocol != protocol:
+        log.warning(
+            "The model is not calibrated for %r; the scale of %r is used.",
+            protocol,
+            engine.calibration.protocol,
+        )
+    if store is not None and not resume:
+        clear(store)
     mask = brain_mask(volume, cancelled=cancelled)
     if not mask.any():
         raise InputRefused("No brain was found in this series; is it an axial head CT?")
-    assembly = _Assembly(volume, mask, engine, protocol, model)
+    assembly = _Assembly(volume, mask, engine)
     parameters = {
         **engine.provenance(),
         "protocol": protocol,
-        "calibration": assembly.calibration.protocol,
+        "slices": None if slices is None else [int(z) for z in slices],
         "seed": seed,
     }
     shelf = SliceStore(store, _identity(volume, parameters)) if store is not None else None
@@ -113,7 +127,7 @@ def detect(
             volume, assembly.mask, indices=todo, seed=seed, on_step=on_step, cancelled=cancelled
         ):
             if shelf is not None:
-                shelf.save(scores)
+                shelf = _keep(shelf, scores)
             result = assembly.add(scores)
             if on_progress is not None:
                 on_progress(evaluations, n_total, result)
@@ -140,11 +154,8 @@ class _Assembly:
         volume: CTVolume,
         native_mask: npt.NDArray[np.bool_],
         engine: Detector,
-        protocol: str,
-        model: str | Path | None,
     ) -> None:
         self._pixel_mm = engine.pixel_mm
-        self.calibration: Calibration = load_calibration(find_model(model), protocol)
         self._volume = volume
         self._engine = engine
         self._native_mask = native_mask
@@ -181,7 +192,12 @@ class _Assembly:
         image = self._grid.image_to_model(self._hu[z])
         brain = self._grid.mask_to_model(self.mask[z])
         signed = heat(
-            scores.residual, image, brain, self._distance[z], self.calibration, self._pixel_mm
+            scores.residual,
+            image,
+            brain,
+            self._distance[z],
+            self._engine.calibration,
+            self._pixel_mm,
         )
         inside = self.mask[z]
         # Views in canonical orientation write through to the native arrays.
@@ -233,13 +249,23 @@ class _Assembly:
         return total / max(weight, 1e-6)
 
 
+def _keep(shelf: SliceStore, scores: SliceScores) -> SliceStore | None:
+    """Store a slice; None, after a warning, where the disk is full or read-only."""
+    try:
+        shelf.save(scores)
+    except OSError as error:
+        log.warning("Finished slices cannot be kept for --resume (%s).", error.strerror or error)
+        return None
+    return shelf
+
+
 def _make_detector(name: str, protocol: str, **options: Any) -> Detector:
     if protocol not in PROTOCOLS:
         raise InputRefused(f"Unknown protocol {protocol!r}; choose {', '.join(PROTOCOLS)}.")
     found = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
     if name not in found:
         raise InputRefused(f"Unknown detector {name!r}; installed: {', '.join(sorted(found))}.")
-    return found[name].load()(PROTOCOLS[protocol], **options)
+    return found[name].load()(protocol, **options)
 
 
 def pixel_sha256(volume: CTVolume) -> str:
@@ -251,16 +277,18 @@ def pixel_sha256(volume: CTVolume) -> str:
 
 
 def _identity(volume: CTVolume, parameters: dict[str, Any]) -> dict[str, Any]:
-    """What the result depends on; the batch size does not belong to it."""
-    kept = {k: v for k, v in parameters.items() if k != "batch_size"}
-    return {**kept, "pixels": pixel_sha256(volume), "version": __version__}
+    """What a slice depends on; the batch size and the other slices do not belong to it."""
+    kept = {k: v for k, v in parameters.items() if k not in {"batch_size", "slices"}}
+    geometry = hashlib.sha256(volume.affine.tobytes() + volume.positions.tobytes()).hexdigest()
+    pixels = pixel_sha256(volume)
+    return {**kept, "pixels": pixels, "geometry": geometry, "version": __version__}
 
 
 def _provenance(volume: CTVolume, started: datetime) -> dict[str, Any]:
     packages = ("torch", "numpy", "scipy", "scikit-image", "pydicom", "nibabel")
     return {
         "schema": 1,
-        "statement": "Research software, not a medical device; not for diagnosis.",
+        "statement": STATEMENT,
         "package_version": __version__,
         "python": sys.version.split()[0],
         "dependencies": {name: _version(name) for name in packages},

@@ -81,6 +81,28 @@ def read_nifti(path: Path, choice: str | None = None) -> CTVolume:
     return _volume(array, affine, notes, source_id, path)
 
 
+def read_voxels(path: Path) -> tuple[npt.NDArray[Any], Array]:
+    """Read a NIfTI file that is not in HU, such as a mask, with the same checks of its bytes.
+
+    Returns
+    -------
+    Stored voxels in the order of the file, unscaled, and the affine ``(4, 4)`` to RAS mm.
+
+    Raises
+    ------
+    InputRefused
+        If the file is damaged or absurd.
+    ChoiceNeeded
+        If it does not tell left from right.
+    """
+    if not path.is_file():
+        raise InputRefused(f"There is no file {path.name}. Check the path.")
+    content = _read_all(path)
+    head = _parse(content)
+    volume_index, axes = _choices(head, None)
+    return _voxels(content, head, volume_index), _affine(head, axes, [])
+
+
 def _read_all(path: Path) -> memoryview:
     """All bytes, decompressed; reading gzip to its end also checks its checksum."""
     with path.open("rb") as stream:

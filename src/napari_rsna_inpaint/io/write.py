@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_rsna_inpaint import STATEMENT
 from napari_rsna_inpaint.errors import OutputFailed
 from napari_rsna_inpaint.volume import CTVolume
 
-DISCLAIMER = "Research software, not a medical device"
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # A spreadsheet runs a cell that begins so as a formula; the second row is full-width.
 _FORMULA_STARTS = tuple("=+-@\t\r\n|%" + "＝＋－＠")
@@ -142,7 +142,7 @@ def write_nifti(path: str | os.PathLike[str], array: npt.NDArray[Any], volume: C
     sheared = not _is_orthogonal(affine)
     image.set_qform(None if sheared else affine, code="unknown" if sheared else "scanner")
     image.header.set_xyzt_units("mm")
-    image.header["descrip"] = DISCLAIMER.encode()
+    image.header["descrip"] = STATEMENT.encode()
     content = image.to_bytes()
     if path.name.endswith(".gz"):
         import gzip

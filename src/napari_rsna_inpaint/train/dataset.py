@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from napari_rsna_inpaint import __version__
 from napari_rsna_inpaint.brain import brain_mask
 from napari_rsna_inpaint.diffusion.model import Condition, ModelConfig
 from napari_rsna_inpaint.errors import InputRefused, RsnaInpaintError
@@ -44,7 +45,7 @@ class PreparedSeries:
 
 
 def find_series(folders: Iterable[Path]) -> list[Path]:
-    """What to train on: every subfolder is a series; without subfolders, every file.
+    """What to train on: every subfolder is a series; without subfolders, every scan file.
 
     A folder of loose files holds single slices of different patients, each given by itself.
     """
@@ -54,8 +55,15 @@ def find_series(folders: Iterable[Path]) -> list[Path]:
         if inner:
             found += inner
         else:
-            found += sorted(p for p in folder.iterdir() if p.suffix.lower() in {".dcm", ""})
+            found += sorted(p for p in folder.iterdir() if _may_be_scan(p))
     return found
+
+
+def _may_be_scan(path: Path) -> bool:
+    """By name only; exported DICOM often has no extension."""
+    if path.name.startswith("."):
+        return False
+    return path.suffix.lower() in {".dcm", "", ".nii", ".zip"} or path.name.endswith(".nii.gz")
 
 
 def prepare(path: Path, config: ModelConfig, cache: Path) -> PreparedSeries | None:
@@ -63,7 +71,10 @@ def prepare(path: Path, config: ModelConfig, cache: Path) -> PreparedSeries | No
 
     Returns None, with a line in the log, where the input is refused or shows no brain.
     """
-    key = hashlib.sha256(f"{path.resolve()} {config.pixel_mm}".encode()).hexdigest()[:16]
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    state = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    recipe = (__version__, config.pixel_mm, MARGIN_MM, state)
+    key = hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
     stored = cache / f"{key}.npz"
     if stored.exists():
         with np.load(stored) as data:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 import csv
+import io
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from napari_rsna_inpaint.diffusion.model import (
@@ -26,7 +26,8 @@ from napari_rsna_inpaint.diffusion.model import (
 from napari_rsna_inpaint.diffusion.samplers import SeededNoise, one_step
 from napari_rsna_inpaint.diffusion.schedule import NoiseSchedule
 from napari_rsna_inpaint.diffusion.unet import PatchUNet
-from napari_rsna_inpaint.errors import Cancelled
+from napari_rsna_inpaint.errors import Cancelled, InputRefused
+from napari_rsna_inpaint.io.write import write_atomic
 from napari_rsna_inpaint.train.dataset import HealthySlices, PreparedSeries
 
 log = logging.getLogger(__name__)
@@ -45,15 +46,15 @@ class TrainConfig(BaseModel):
 
     model: ModelConfig = ModelConfig()
     shape: tuple[int, int] = (192, 160)
-    batch_size: int = 16
-    steps: int = 10_000
-    learning_rate: float = 4e-4
-    warmup_steps: int = 300
+    batch_size: int = Field(16, ge=1)
+    steps: int = Field(10_000, ge=1)
+    learning_rate: float = Field(4e-4, gt=0)
+    warmup_steps: int = Field(300, ge=1)
     weight_decay: float = 0.01
     ema_decay: float = 0.999
     gradient_clip: float = 1.0
-    pure_noise_share: float = 0.5
-    validation_every: int = 250
+    pure_noise_share: float = Field(0.5, ge=0, le=1)
+    validation_every: int = Field(250, ge=1)
     seed: int = 0
 
 
@@ -116,7 +117,7 @@ class Trainer:
             losses.append(self._train_step())
             self.step += 1
             last = self.step == self.config.steps
-            if cancelled is not None and cancelled():
+            if not last and cancelled is not None and cancelled():
                 self.save()
                 raise Cancelled(f"Training stopped at step {self.step}; start again to go on.")
             if last or self.step % self.config.validation_every == 0:
@@ -134,21 +135,32 @@ class Trainer:
 
     def save(self) -> None:
         """Write checkpoint and averaged model; a kill in between leaves the old ones whole."""
-        partial = self._checkpoint.with_suffix(".tmp")
+        content = io.BytesIO()
         torch.save(
             {
+                "model": self.config.model.model_dump_json(),
                 "step": self.step,
                 "network": self._network.state_dict(),
                 "average": self._average.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
             },
-            partial,
+            content,
         )
-        os.replace(partial, self._checkpoint)
+        write_atomic(self._checkpoint, content.getbuffer())
         save_model(self.folder / "model", self._average, self.config.model)
 
     def _resume(self) -> None:
-        state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+        try:
+            state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+        except Exception as error:  # a damaged pickle raises whatever it likes
+            raise InputRefused(
+                f"{self._checkpoint} is damaged; remove it to train from the start."
+            ) from error
+        if state["model"] != self.config.model.model_dump_json():
+            raise InputRefused(
+                f"{self.folder} holds a run with another model configuration; "
+                "name another folder with -o."
+            )
         self.step = int(state["step"])
         self._network.load_state_dict(state["network"])
         self._average.load_state_dict(state["average"])
@@ -198,7 +210,7 @@ class Trainer:
     def _validate(self) -> dict[str, float]:
         """Mean absolute error (HU) of one-step completions in the holes of held-out slices."""
         if not self._validation:
-            return {}
+            return {"healthy_mae_hu": math.nan}
         # a copy, since a GPU denoiser turns its network into bfloat16
         denoiser = TorchDenoiser(copy.deepcopy(self._average), self.config.model, self.device)
         total, pixels = 0.0, 0.0
