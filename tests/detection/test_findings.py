@@ -34,9 +34,9 @@ def run(blobs, ct=None):
     return find(heat, residual, ct or volume(), [16.0, 32.0], scale_means)
 
 
-BIG = (np.s_[3:6, 10:30, 10:30], 6.0)
-SMALL = (np.s_[7:8, 40:52, 40:52], 6.0)
-DARK = (np.s_[1:3, 40:60, 5:25], -5.0)
+BIG = (np.s_[3:6, 10:30, 10:30], 8.0)
+SMALL = (np.s_[7:8, 40:52, 40:52], 8.0)
+DARK = (np.s_[1:3, 40:60, 5:25], -7.0)
 
 
 def test_regions_are_listed_by_score_with_their_measures():
@@ -50,7 +50,7 @@ def test_regions_are_listed_by_score_with_their_measures():
     assert first.area_mm2 == pytest.approx(100.0)
     assert first.volume_ml == pytest.approx(1.5)
     assert first.centroid_mm == pytest.approx((9.75, 9.75, 20.0))
-    assert first.mean_residual_hu == pytest.approx(24.0)
+    assert first.mean_residual_hu == pytest.approx(32.0)
     assert (labels[BIG[0]] == 1).all()
     assert sorted(np.unique(labels)) == [0, 1, 2, 3]
 
@@ -61,7 +61,7 @@ def test_only_the_sizes_that_agree_are_named():
 
 
 def test_bright_and_dark_neighbours_stay_apart():
-    touching = (np.s_[3:6, 10:30, 30:50], -6.0)
+    touching = (np.s_[3:6, 10:30, 30:50], -8.0)
     findings, _ = run([BIG, touching])
     assert sorted(f.sign for f in findings) == ["hyper", "hypo"]
 
@@ -70,7 +70,7 @@ def test_bright_and_dark_neighbours_stay_apart():
     "blob",
     [
         (np.s_[3:4, 10:15, 10:15], 9.0),  # 6 mm2: too small
-        (np.s_[3:6, 10:30, 10:30], 3.0),  # large, but never above the peak
+        (np.s_[3:6, 10:30, 10:30], 5.0),  # large, but never above the peak
     ],
 )
 def test_noise_is_not_listed(blob):
@@ -82,7 +82,7 @@ def test_noise_is_not_listed(blob):
 def test_volume_follows_uneven_slice_spacing():
     # slice 4 lies between gaps of 2 and 8 mm and stands for 5 mm, slice 3 for 3.5 mm
     ct = volume((5.0, 5.0, 5.0, 2.0, 8.0, 5.0, 5.0, 5.0, 5.0))
-    findings, _ = run([(np.s_[3:5, 10:30, 10:30], 6.0)], ct)
+    findings, _ = run([(np.s_[3:5, 10:30, 10:30], 8.0)], ct)
     assert findings[0].volume_ml == pytest.approx(100 * (3.5 + 5.0) / 1000)
     assert findings[0].centroid_mm[2] == pytest.approx(16.0)
 

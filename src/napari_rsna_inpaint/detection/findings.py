@@ -15,7 +15,7 @@ Box = tuple[slice, slice, slice]
 BoolArray = npt.NDArray[np.bool_]
 
 #: A region must reach this calibrated score somewhere (healthy spreads) ...
-PEAK = 4.0
+PEAK = 6.0
 #: ... and extends as far as the score stays above this.
 EXTENT = 2.5
 #: Smaller regions are noise.
