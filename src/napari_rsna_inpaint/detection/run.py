@@ -61,8 +61,8 @@ def detect(
     detector, protocol, model, device, backend
         Names; see ``detection.names``.
     seed
-        The result is a function of volume, settings and seed. Batch size and order change
-        it by no more than float32 rounding (below 1e-4 HU on a CPU).
+        The result is a function of volume, settings and seed: on a CPU bit for bit,
+        whatever the batch size and order, and whether or not it was resumed.
     slices
         Indices along ``z`` of the slices to look at; all with brain by default.
     store, resume
