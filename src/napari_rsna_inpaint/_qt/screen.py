@@ -44,7 +44,8 @@ def ensure_display(screenshot_only: bool) -> Iterator[None]:
     if not screenshot_only:
         raise RsnaInpaintError(
             "No screen was found (DISPLAY and WAYLAND_DISPLAY are not set): run this in a "
-            "desktop session, or ask for a picture with --screenshot."
+            "desktop session, or get a picture with "
+            "'rsna-inpaint demo --input INPUT --screenshot PNG'."
         )
     program = shutil.which("Xvfb")
     if program is None:
