@@ -134,6 +134,10 @@ class CTVolume:
     # Flipping twice is the identity, so the way back is the same operation.
     from_canonical = to_canonical
 
+    def canonical_slice(self, z: int) -> int:
+        """Index of slice ``z`` after `to_canonical`; the way back is the same."""
+        return len(self.hu) - 1 - z if 0 in self.canonical_flips else z
+
     def finite(self) -> CTVolume:
         """The volume itself, or one with air (-1024 HU) and a note where HU are not finite."""
         if self.hu.dtype.kind != "f":

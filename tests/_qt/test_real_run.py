@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,7 @@ import pytest
 import torch
 from qtpy.QtCore import Qt, QTimer
 
-from napari_rsna_inpaint.detection.calibration import (
-    DISTANCES_MM,
-    Calibration,
-    Normal,
-    save_calibration,
-)
+from napari_rsna_inpaint.detection.calibration import CALIBRATION
 from napari_rsna_inpaint.diffusion import model
 from napari_rsna_inpaint.diffusion.unet import PatchUNet, UNetConfig
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
@@ -26,15 +22,12 @@ pytestmark = pytest.mark.gui
 
 
 @pytest.fixture
-def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def untrained(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = model.ModelConfig(network=UNetConfig(widths=(32, 32), groups=4))
     torch.manual_seed(0)
     folder = tmp_path / "untrained"
     model.save_model(folder, PatchUNet(config.network), config)
-    bins = len(DISTANCES_MM)
-    normal = Normal(median=(0.0,) * bins, upper=(5.0,) * bins, lower=(5.0,) * bins)
-    calibration = Calibration(residual=normal, hu=normal, n_scans=1, n_slices=1, protocol="fast")
-    save_calibration(folder, calibration)
+    shutil.copy(tiny_model / CALIBRATION, folder)
     monkeypatch.setattr(model, "models_folder", lambda: tmp_path)
 
 

@@ -39,8 +39,8 @@ class SliceScores:
 class Detector(Protocol):
     """Turns a volume into healthy completions, slice by slice.
 
-    Made as ``cls(protocol, model=, device=, backend=, batch_size=)``; everything that can be
-    missing (model, calibration, device) is refused there, before any work is done.
+    Made as ``cls(protocol, model=, device=, backend=, batch_size=)``; a missing model
+    or device is refused there, a missing calibration when it is first asked for.
 
     ``name`` is the one of its entry point; ``scale_names`` labels the square sizes (mm) in
     ``SliceScores.scales``; ``pixel_mm`` is the pixel size of its model grid.

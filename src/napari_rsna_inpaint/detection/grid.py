@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_rsna_inpaint.detection.base import OnStep, SliceScores
 from napari_rsna_inpaint.detection.calibration import Calibration, load_calibration
-from napari_rsna_inpaint.diffusion.model import find_model, load_denoiser, model_sha256
+from napari_rsna_inpaint.diffusion.model import ModelConfig, find_model, load_denoiser, model_sha256
 from napari_rsna_inpaint.inpaint.engine import (
     Job,
     SliceContext,
@@ -68,10 +68,7 @@ class GridDetector:
 
     def grid(self, volume: CTVolume, mask: npt.NDArray[np.bool_]) -> ModelGrid:
         """Model grid around the brain."""
-        model = self._denoiser.config
-        return ModelGrid.around(
-            mask, volume.spacing[1:], model.pixel_mm, divisor=model.network.divisor
-        )
+        return brain_grid(volume, mask, self._denoiser.config)
 
     def run(
         self,
@@ -160,6 +157,13 @@ class GridDetector:
             "backend": self._denoiser.backend,
             "batch_size": self._batch_size,
         }
+
+
+def brain_grid(volume: CTVolume, mask: npt.NDArray[np.bool_], config: ModelConfig) -> ModelGrid:
+    """Model grid around a canonical ``(z, y, x)`` brain mask, as the network needs it."""
+    return ModelGrid.around(
+        mask, volume.spacing[1:], config.pixel_mm, divisor=config.network.divisor
+    )
 
 
 def slice_context(

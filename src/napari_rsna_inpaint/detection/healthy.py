@@ -67,8 +67,7 @@ def healthy_slices(
     pixel_mm = detector.pixel_mm
     distance = bone_distance(volume, mask, grid, pixel_mm)
     hu = volume.to_canonical(volume.hu)
-    indices = [z for z in range(len(mask)) if grid.mask_to_model(mask[z]).any()]
-    for scores in detector.run(volume, mask, indices=indices, seed=seed):
+    for scores in detector.run(volume, mask, indices=grid.slices_with(mask), seed=seed):
         z = scores.index
         brain = grid.mask_to_model(mask[z])
         yield healthy_pixels(

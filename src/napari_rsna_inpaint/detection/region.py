@@ -11,12 +11,11 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_rsna_inpaint.brain import brain_mask
-from napari_rsna_inpaint.detection.grid import CPU_BATCH, slice_context
+from napari_rsna_inpaint.detection.grid import CPU_BATCH, brain_grid, slice_context
 from napari_rsna_inpaint.diffusion.model import load_denoiser
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.inpaint.engine import Job, complete, job_seed
 from napari_rsna_inpaint.inpaint.protocols import Sampling
-from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
 #: One completion of a region: few steps suffice when they are equal in log-SNR.
@@ -94,19 +93,15 @@ def reinpaint(
     denoiser = load_denoiser(model, device=device, backend=backend)
     config = denoiser.config
     canonical_brain = volume.to_canonical(brain)
-    grid = ModelGrid.around(
-        canonical_brain, volume.spacing[1:], config.pixel_mm, divisor=config.network.divisor
-    )
+    grid = brain_grid(volume, canonical_brain, config)
     hu, holes = volume.to_canonical(volume.hu), volume.to_canonical(hole_native)
-    flipped = 0 in volume.canonical_flips
-    canonical = [len(hu) - 1 - z if flipped else z for z in slices]
 
     def hidden(z: int) -> npt.NDArray[np.bool_]:
         touched = grid.average(holes[z].astype(np.float32)) > 0
         return ndimage.binary_dilation(touched, np.ones((3, 3)))
 
     jobs = []
-    for z in canonical:
+    for z in map(volume.canonical_slice, slices):
         context = slice_context(hu, canonical_brain, grid, z)
         if context.below is not None:
             context.below[hidden(z - 1)] = config.hu_center

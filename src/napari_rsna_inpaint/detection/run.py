@@ -105,9 +105,14 @@ def detect(
         "slices": None if slices is None else [int(z) for z in slices],
         "seed": seed,
     }
-    shelf = SliceStore(store, _identity(volume, parameters)) if store is not None else None
-    stored = {z: shelf.load(z) for z in assembly.wanted(slices)} if shelf is not None else {}
-    todo = [z for z in assembly.wanted(slices) if stored.get(z) is None]
+    provenance = _provenance(volume, started)
+    wanted = assembly.wanted(slices)
+    shelf: SliceStore | None = None
+    stored: dict[int, SliceScores] = {}
+    if store is not None:
+        shelf = SliceStore(store, _identity(volume, provenance, parameters))
+        stored = {z: scores for z in wanted if (scores := shelf.load(z)) is not None}
+    todo = [z for z in wanted if z not in stored]
     evaluations = n_total = 0
 
     def on_step(done: int, total: int) -> None:
@@ -119,10 +124,9 @@ def detect(
     stop: Cancelled | None = None
     try:
         for scores in stored.values():
-            if scores is not None:
-                result = assembly.add(scores)
-                if on_progress is not None:
-                    on_progress(0, 0, result)
+            result = assembly.add(scores)
+            if on_progress is not None:
+                on_progress(0, 0, result)
         for scores in engine.run(
             volume, assembly.mask, indices=todo, seed=seed, on_step=on_step, cancelled=cancelled
         ):
@@ -134,7 +138,7 @@ def detect(
     except Cancelled as error:
         stop = error
     run = {
-        **_provenance(volume, started),
+        **provenance,
         **parameters,
         "denoiser_evaluations": evaluations,
         "seconds": round(time.monotonic() - clock, 3),
@@ -172,19 +176,11 @@ class _Assembly:
 
     def wanted(self, slices: Sequence[int] | None) -> list[int]:
         """Canonical indices of the slices to compute: those with brain."""
-        chosen = np.arange(len(self.mask)) if slices is None else self._to_canonical(slices)
-        return [int(z) for z in chosen if self._grid.mask_to_model(self.mask[z]).any()]
-
-    def _to_canonical(self, slices: Sequence[int]) -> npt.NDArray[np.intp]:
         n = len(self.mask)
-        indices = np.asarray(slices, dtype=np.intp)
-        if len(indices) and (indices.min() < 0 or indices.max() >= n):
+        if slices is not None and not all(0 <= z < n for z in slices):
             raise InputRefused(f"Slices must lie between 0 and {n - 1}.")
-        return np.sort(n - 1 - indices if self._z_flipped else indices)
-
-    @property
-    def _z_flipped(self) -> bool:
-        return 0 in self._volume.canonical_flips
+        chosen = range(n) if slices is None else map(self._volume.canonical_slice, slices)
+        return sorted(set(chosen) & set(self._grid.slices_with(self.mask)))
 
     def add(self, scores: SliceScores) -> SliceResult:
         """Bring one slice to the native grid."""
@@ -206,7 +202,7 @@ class _Assembly:
         heatmap = self._volume.to_canonical(self._signed)
         heatmap[z] = np.where(inside, self._grid.to_native(signed), 0)
         self._scales[z] = scores.scales.astype(np.float16)
-        native = len(self.mask) - 1 - z if self._z_flipped else z
+        native = self._volume.canonical_slice(z)
         n_hottest = max(1, round(SLICE_SCORE_MM2 / self._pixel_mm**2))
         hottest = np.sort(np.maximum(signed[brain], 0))[-n_hottest:]
         self._scores[native] = hottest.sum() / n_hottest
@@ -242,9 +238,9 @@ class _Assembly:
         total = np.zeros(len(self._engine.scale_names))
         weight = 0.0
         for native, plane in zip(range(box[0].start, box[0].stop), region, strict=True):
-            z = len(self.mask) - 1 - native if self._z_flipped else native
             share = self._grid.average(plane)
-            total += (self._scales[z] * share).sum((1, 2), dtype=np.float64)
+            scales = self._scales[self._volume.canonical_slice(native)]
+            total += (scales * share).sum((1, 2), dtype=np.float64)
             weight += float(share.sum())
         return total / max(weight, 1e-6)
 
@@ -276,11 +272,13 @@ def pixel_sha256(volume: CTVolume) -> str:
     return digest.hexdigest()
 
 
-def _identity(volume: CTVolume, parameters: dict[str, Any]) -> dict[str, Any]:
+def _identity(
+    volume: CTVolume, provenance: dict[str, Any], parameters: dict[str, Any]
+) -> dict[str, Any]:
     """What a slice depends on; the batch size and the other slices do not belong to it."""
     kept = {k: v for k, v in parameters.items() if k not in {"batch_size", "slices"}}
     geometry = hashlib.sha256(volume.affine.tobytes() + volume.positions.tobytes()).hexdigest()
-    pixels = pixel_sha256(volume)
+    pixels = provenance["input"]["pixel_sha256"]
     return {**kept, "pixels": pixels, "geometry": geometry, "version": __version__}
 
 

@@ -68,6 +68,10 @@ class Condition:
     below: Tensor
     above: Tensor
 
+    def to(self, device: torch.device) -> Condition:
+        """The same on another device."""
+        return Condition(**{name: value.to(device) for name, value in vars(self).items()})
+
     def network_input(self, x_t: Tensor) -> Tensor:
         """``(N, 6, H, W)``: noise in the hole only, on clean context; then the condition."""
         known = self.image * (1 - self.hole)

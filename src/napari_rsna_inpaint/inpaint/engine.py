@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,8 @@ from napari_rsna_inpaint.diffusion.schedule import (
     trailing_timesteps,
 )
 from napari_rsna_inpaint.errors import Cancelled
-from napari_rsna_inpaint.inpaint.protocols import Sampling
+from napari_rsna_inpaint.inpaint.protocols import Neighbours, Sampling
 
-Neighbours = Literal["cut", "keep", "drop"]
 FloatImage = npt.NDArray[np.float32]
 
 
@@ -107,8 +106,7 @@ def complete(
     schedule = denoiser.config.schedule()
     iterator = iter(jobs)
     while batch := list(islice(iterator, batch_size)):
-        condition = _condition(batch, denoiser.config, neighbours)
-        condition = Condition(**{k: v.to(denoiser.device) for k, v in vars(condition).items()})
+        condition = _condition(batch, denoiser.config, neighbours).to(denoiser.device)
 
         def predict(x: Tensor, t: int, condition: Condition = condition) -> Tensor:
             if cancelled is not None and cancelled():
@@ -132,13 +130,10 @@ def _condition(batch: list[Job], config: ModelConfig, neighbours: Neighbours) ->
     def neighbour(images: list[FloatImage | None]) -> Tensor:
         if neighbours == "drop":
             return torch.zeros_like(hole)
-        planes = [
-            np.zeros(job.hole.shape, np.float32)
-            if image is None
-            else config.encode(torch.from_numpy(image)).numpy()
-            for job, image in zip(batch, images, strict=True)
-        ]
-        return stack(planes) * (1 - hole) if neighbours == "cut" else stack(planes)
+        # the centre of the HU scale is 0 to the network: nothing there
+        absent = np.full(hole.shape[2:], config.hu_center, np.float32)
+        planes = config.encode(stack([absent if image is None else image for image in images]))
+        return planes * (1 - hole) if neighbours == "cut" else planes
 
     return Condition(
         image=config.encode(stack([job.context.image for job in batch])),

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Neighbours = Literal["cut", "keep", "drop"]
+
 CORNER = ((0.0, 0.0),)
 DIAGONAL = ((0.0, 0.0), (0.5, 0.5))
 ALL_HALVES = ((0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5))
@@ -55,7 +57,7 @@ class GridConfig(BaseModel):
     period: int = Field(2, ge=2, le=4)
     sampling: Sampling = Sampling()
     samples: int = Field(1, ge=1)
-    neighbours: Literal["cut", "keep", "drop"] = "cut"
+    neighbours: Neighbours = "cut"
 
     @property
     def grids_per_slice(self) -> int:

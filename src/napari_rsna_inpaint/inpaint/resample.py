@@ -95,6 +95,10 @@ class ModelGrid:
         """Native ``(y, x)`` mask to the model grid: at least half of the pixel's area."""
         return self.average(mask.astype(np.float32)) >= 0.5
 
+    def slices_with(self, mask: npt.NDArray[np.bool_]) -> list[int]:
+        """Slices of a native ``(z, y, x)`` mask that hold some of it on the model grid."""
+        return [z for z, plane in enumerate(mask) if self.mask_to_model(plane).any()]
+
     def average(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Native ``(y, x)`` values to the model grid by area; outside of the slice is 0."""
         return _apply(self.down, values)

@@ -128,12 +128,10 @@ class HealthySlices:
     def __len__(self) -> int:
         return len(self._slices)
 
-    def batch(
-        self, size: int, rng: np.random.Generator, *, augment: bool = True
-    ) -> tuple[Condition, Tensor]:
-        """``(condition, hu)`` of ``size`` random slices; ``hu`` ``(N, 1, H, W)`` is the truth."""
+    def batch(self, size: int, rng: np.random.Generator) -> tuple[Condition, Tensor]:
+        """``(condition, hu)`` of ``size`` random, augmented slices; ``hu`` is the truth, HU."""
         chosen = rng.integers(len(self._slices), size=size)
-        return self.examples([int(i) for i in chosen], rng, augment=augment)
+        return self.examples([int(i) for i in chosen], rng, augment=True)
 
     def examples(
         self, indices: list[int], rng: np.random.Generator, *, augment: bool
@@ -219,19 +217,14 @@ def _neighbour_policy(hole: Tensor, rng: np.random.Generator) -> tuple[Tensor, T
     A bleed reaches into the next slices; a network that always saw them whole would copy it
     into the hole.
     """
+    cut, whole, nothing = 1 - hole, torch.ones_like(hole), torch.zeros_like(hole)
     kind = rng.random()
     if kind < 0.65:
-        return 1 - hole, 1 - hole
-    whole, nothing = torch.ones_like(hole), torch.zeros_like(hole)
+        return cut, cut
     if kind < 0.8:
         return whole, whole
-    return (
-        (nothing, 1 - hole)
-        if kind < 0.87
-        else (1 - hole, nothing)
-        if kind < 0.94
-        else (
-            nothing,
-            nothing,
-        )
-    )
+    if kind < 0.87:
+        return nothing, cut
+    if kind < 0.94:
+        return cut, nothing
+    return nothing, nothing

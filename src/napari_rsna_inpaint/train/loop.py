@@ -172,7 +172,7 @@ class Trainer:
         # Seeded by step, so that a resumed run sees the examples it would have seen.
         rng = np.random.default_rng([config.seed, self.step])
         condition, hu = self._data.batch(config.batch_size, rng)
-        condition = _to(condition, self.device)
+        condition = condition.to(self.device)
         x0 = config.model.encode(hu).to(self.device)
         noise = torch.from_numpy(rng.standard_normal(x0.shape).astype(np.float32)).to(x0)
         t = rng.integers(config.model.n_timesteps, size=len(x0))
@@ -215,7 +215,7 @@ class Trainer:
         denoiser = TorchDenoiser(copy.deepcopy(self._average), self.config.model, self.device)
         total, pixels = 0.0, 0.0
         for number, (condition, hu) in enumerate(self._validation):
-            condition, hu = _to(condition, self.device), hu.to(self.device)
+            condition, hu = condition.to(self.device), hu.to(self.device)
             noise = SeededNoise([1000 * number + i for i in range(len(hu))])(hu)
 
             def predict(x: Tensor, t: int, condition: Condition = condition) -> Tensor:
@@ -251,10 +251,6 @@ def _fixed_validation(
         indices = np.linspace(0, len(data) - 1, min(per_series, len(data))).round().astype(int)
         batches.append(data.examples([int(i) for i in indices], rng, augment=False))
     return batches
-
-
-def _to(condition: Condition, device: torch.device) -> Condition:
-    return Condition(**{name: value.to(device) for name, value in vars(condition).items()})
 
 
 def _amplitudes(schedule: NoiseSchedule, t: np.ndarray, like: Tensor) -> tuple[Tensor, Tensor]:
