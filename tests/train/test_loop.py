@@ -10,9 +10,11 @@ from napari_rsna_inpaint.diffusion.unet import UNetConfig
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 from napari_rsna_inpaint.io.write import write_nifti
-from napari_rsna_inpaint.train import dataset
-from napari_rsna_inpaint.train.dataset import HealthySlices, PreparedSeries, find_series, prepare
+from napari_rsna_inpaint.train import prepare as preparation
+from napari_rsna_inpaint.train.dataset import HealthySlices
 from napari_rsna_inpaint.train.loop import TrainConfig, Trainer
+from napari_rsna_inpaint.train.prepare import PreparedSeries, prepare
+from napari_rsna_inpaint.train.sources import find_series
 
 SMALL = ModelConfig(network=UNetConfig(widths=(16, 32), groups=4, time_channels=16), pixel_mm=2.0)
 
@@ -114,7 +116,7 @@ def test_prepared_series_come_back_from_the_cache(series, tmp_path, monkeypatch)
     path = tmp_path / "scan.nii.gz"
     write_nifti(path, volume.hu, volume)
     first = prepare(path, SMALL, tmp_path / "cache")
-    monkeypatch.setattr(dataset, "read", None)
+    monkeypatch.setattr(preparation, "read", None)
     second = prepare(path, SMALL, tmp_path / "cache")
     np.testing.assert_array_equal(first.hu, second.hu)
     np.testing.assert_array_equal(first.brain, second.brain)
@@ -138,7 +140,13 @@ def test_series_folders_and_loose_files(tmp_path):
 
 def test_no_brain_at_all_is_refused():
     empty = PreparedSeries(
-        "empty", np.zeros((2, 8, 8), np.int16), np.zeros((2, 8, 8), bool), np.array([], int)
+        "empty",
+        np.zeros((2, 8, 8), np.int16),
+        np.zeros((2, 8, 8), bool),
+        np.array([], int),
+        healthy=True,
+        labels=np.zeros(2, np.int8),
+        patient="p",
     )
     with pytest.raises(InputRefused, match="No slice"):
         HealthySlices([empty], SMALL, (16, 16))

@@ -38,8 +38,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Prepare the data once, train, and resume where an earlier run stopped."""
     from napari_rsna_inpaint.errors import Cancelled, InputRefused
-    from napari_rsna_inpaint.train.dataset import find_series, prepare
     from napari_rsna_inpaint.train.loop import TrainConfig, Trainer
+    from napari_rsna_inpaint.train.prepare import prepare
+    from napari_rsna_inpaint.train.sources import find_series
 
     try:
         settings = json.loads(arguments.config.read_text()) if arguments.config else {}

@@ -1,12 +1,6 @@
-"""Healthy slices on the model grid: prepared once per series, then drawn at random."""
+"""Training examples, drawn at random from prepared series."""
 
 from __future__ import annotations
-
-import hashlib
-import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,96 +8,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from napari_rsna_inpaint import __version__
-from napari_rsna_inpaint.brain import brain_mask
 from napari_rsna_inpaint.diffusion.model import Condition, ModelConfig
-from napari_rsna_inpaint.errors import InputRefused, RsnaInpaintError
-from napari_rsna_inpaint.inpaint.resample import AIR_HU, ModelGrid
-from napari_rsna_inpaint.io import read
+from napari_rsna_inpaint.errors import InputRefused
+from napari_rsna_inpaint.inpaint.resample import AIR_HU
 from napari_rsna_inpaint.train.holes import random_hole
-
-log = logging.getLogger(__name__)
-
-#: Slices with less brain than this are context only, mm2.
-MIN_BRAIN_MM2 = 1000.0
-#: Context kept around the brain, mm.
-MARGIN_MM = 24.0
-
-
-@dataclass(frozen=True)
-class PreparedSeries:
-    """One series on the model grid, z to the head, y posterior, x left.
-
-    ``hu`` is ``(z, y, x)`` int16 HU, ``brain`` bool of the same shape, ``usable`` the slice
-    indices with enough brain; ``name`` is the folder's or file's name.
-    """
-
-    name: str
-    hu: npt.NDArray[np.int16]
-    brain: npt.NDArray[np.bool_]
-    usable: npt.NDArray[np.intp]
-
-
-def find_series(folders: Iterable[Path]) -> list[Path]:
-    """What to train on: every subfolder is a series; without subfolders, every scan file.
-
-    A folder of loose files holds single slices of different patients, each given by itself.
-    """
-    found: list[Path] = []
-    for folder in folders:
-        inner = sorted(p for p in folder.iterdir() if p.is_dir())
-        if inner:
-            found += inner
-        else:
-            found += sorted(p for p in folder.iterdir() if _may_be_scan(p))
-    return found
-
-
-def _may_be_scan(path: Path) -> bool:
-    """By name only; exported DICOM often has no extension."""
-    if path.name.startswith("."):
-        return False
-    return path.suffix.lower() in {".dcm", "", ".nii", ".zip"} or path.name.endswith(".nii.gz")
-
-
-def prepare(path: Path, config: ModelConfig, cache: Path) -> PreparedSeries | None:
-    """Read, mask and resample a series, or take it from the cache.
-
-    Returns None, with a line in the log, where the input is refused or shows no brain.
-    """
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    state = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    recipe = (__version__, config.pixel_mm, MARGIN_MM, state)
-    key = hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
-    stored = cache / f"{key}.npz"
-    if stored.exists():
-        with np.load(stored) as data:
-            return _usable(path.name, data["hu"], data["brain"], config)
-    try:
-        volume = read(path)
-    except RsnaInpaintError as error:
-        log.warning("%s left out: %s", path.name, error)
-        return None
-    hu = volume.to_canonical(volume.hu)
-    mask = volume.to_canonical(brain_mask(volume))
-    if not mask.any():
-        log.warning("%s left out: no brain found", path.name)
-        return None
-    grid = ModelGrid.around(mask, volume.spacing[1:], config.pixel_mm, margin_mm=MARGIN_MM)
-    small = np.stack([np.rint(grid.image_to_model(s)).clip(-1024, 3071) for s in hu])
-    brain = np.stack([grid.mask_to_model(m) for m in mask])
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = stored.with_suffix(".tmp.npz")
-    np.savez_compressed(partial, hu=small.astype(np.int16), brain=brain)
-    partial.replace(stored)
-    return _usable(path.name, small.astype(np.int16), brain, config)
-
-
-def _usable(
-    name: str, hu: npt.NDArray[np.int16], brain: npt.NDArray[np.bool_], config: ModelConfig
-) -> PreparedSeries:
-    area = brain.sum((1, 2)) * config.pixel_mm**2
-    return PreparedSeries(name, hu, brain, np.flatnonzero(area >= MIN_BRAIN_MM2))
+from napari_rsna_inpaint.train.prepare import PreparedSeries
 
 
 class HealthySlices:

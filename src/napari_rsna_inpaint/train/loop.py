@@ -28,7 +28,8 @@ from napari_rsna_inpaint.diffusion.schedule import NoiseSchedule
 from napari_rsna_inpaint.diffusion.unet import PatchUNet
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.io.write import write_atomic
-from napari_rsna_inpaint.train.dataset import HealthySlices, PreparedSeries
+from napari_rsna_inpaint.train.dataset import HealthySlices
+from napari_rsna_inpaint.train.prepare import PreparedSeries
 
 log = logging.getLogger(__name__)
 
