@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -146,6 +146,9 @@ def model_sha256(folder: Path) -> str:
 def save_model(folder: Path, network: PatchUNet, config: ModelConfig) -> None:
     """Write ``weights.safetensors`` (float32) and ``config.json`` into a folder.
 
+    The weights file holds the configuration as well (metadata ``config``), so that it
+    describes itself.
+
     Raises
     ------
     OutputFailed
@@ -154,20 +157,23 @@ def save_model(folder: Path, network: PatchUNet, config: ModelConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().float().contiguous() for k, v in network.state_dict().items()}
     write_json(folder / "config.json", config.model_dump(mode="json"))
-    write_atomic(folder / WEIGHTS, save(tensors))
+    write_atomic(folder / WEIGHTS, save(tensors, {"config": config.model_dump_json()}))
 
 
 def load_config(folder: Path) -> ModelConfig:
-    """Read ``config.json`` of a model folder.
+    """Read the configuration of a model: ``config.json``, else what the weights file says.
 
     Raises
     ------
     InputRefused
-        If it is missing or not of this version.
+        If both are missing or not of this version.
     """
     try:
-        return ModelConfig.model_validate_json((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
+        if (folder / "config.json").exists():
+            return ModelConfig.model_validate_json((folder / "config.json").read_text())
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            return ModelConfig.model_validate_json((file.metadata() or {}).get("config", ""))
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputRefused(
             f"The model in {folder.name!r} has no config.json that this version can read; "
             "train or install it anew."
