@@ -13,6 +13,7 @@ from napari_rsna_inpaint.commands import (
     calibrate,
     demo,
     detect,
+    export_onnx,
     info,
     mask,
     reinpaint,
@@ -30,6 +31,7 @@ COMMANDS = {
     "demo": demo,
     "train": train,
     "calibrate": calibrate,
+    "export-onnx": export_onnx,
 }
 
 

@@ -155,6 +155,7 @@ class GridDetector:
             "calibration": self.calibration.protocol,
             "device": str(self._denoiser.device),
             "backend": self._denoiser.backend,
+            "runtime": self._denoiser.runtime,
             "batch_size": self._batch_size,
         }
 

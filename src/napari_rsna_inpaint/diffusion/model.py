@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,9 +21,10 @@ from napari_rsna_inpaint.io.write import write_atomic, write_json
 
 WEIGHTS = "weights.safetensors"
 DEFAULT_MODEL = "rsna-healthy-v1"
-#: On a CPU the network always computes this many images at once, filled up where there are
-#: fewer: convolutions of another batch size differ in the last bits.
+#: On a CPU PyTorch always computes this many images at once, filled up where there are
+#: fewer: its convolutions of another batch size differ in the last bits.
 CPU_IMAGES = 4
+BACKENDS = ("torch", "onnx")
 
 
 class ModelConfig(BaseModel):
@@ -80,33 +82,74 @@ class Condition:
         )
 
 
-class TorchDenoiser:
-    """``(x_t, t, condition) -> v``, all ``(N, 1, H, W)``."""
+class BatchedDenoiser(ABC):
+    """``(x_t, t, condition) -> v``, all ``(N, 1, H, W)``, whatever runs the network.
+
+    Attributes
+    ----------
+    backend, runtime
+        Name of the backend; library, version and, where it has several, provider.
+    device
+        Where the tensors lie and the network runs.
+    images_at_once
+        Size of every network call, filled up where fewer images are left, so that an image
+        gets the same bits whatever is computed with it; None for any number.
+    """
+
+    backend: str
+    runtime: str
+    config: ModelConfig
+    device: torch.device
+    images_at_once: int | None
+
+    @torch.inference_mode()
+    def __call__(self, x_t: Tensor, t: int, condition: Condition) -> Tensor:
+        """Predict v; float32 whatever the network computes in.
+
+        Raises
+        ------
+        ValueError
+            If height or width is not a multiple of the network's divisor.
+        """
+        inputs = condition.network_input(x_t)
+        divisor = self.config.network.divisor
+        if any(side % divisor for side in inputs.shape[2:]):
+            raise ValueError(
+                f"height and width must be multiples of {divisor}, got {tuple(inputs.shape[2:])}"
+            )
+        if self.images_at_once is None:
+            return self._evaluate(inputs, t)
+        n = len(inputs)
+        missing = -n % self.images_at_once
+        inputs = torch.cat([inputs, inputs.new_zeros(missing, *inputs.shape[1:])])
+        return torch.cat([self._evaluate(part, t) for part in inputs.split(self.images_at_once)])[
+            :n
+        ]
+
+    @abstractmethod
+    def _evaluate(self, inputs: Tensor, t: int) -> Tensor:
+        """Evaluate network inputs ``(N, 6, H, W)`` float32 to v ``(N, 1, H, W)`` float32."""
+
+
+class TorchDenoiser(BatchedDenoiser):
+    """The network run by PyTorch."""
 
     backend = "torch"
+    runtime = f"torch {torch.__version__}"
 
     def __init__(self, network: PatchUNet, config: ModelConfig, device: torch.device) -> None:
         self.config = config
         self.device = device
+        self.images_at_once = CPU_IMAGES if device.type == "cpu" else None
         # bf16 halves the time on a GPU; on a CPU results shall be equal bit for bit.
         self.dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         self._network = network.eval().to(device, self.dtype)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    @torch.inference_mode()
-    def __call__(self, x_t: Tensor, t: int, condition: Condition) -> Tensor:
-        """Predict v; float32 whatever the network computes in."""
-        inputs = condition.network_input(x_t).to(self.device, self.dtype)
-        if self.device.type != "cpu":
-            return self._evaluate(inputs, t)
-        n = len(inputs)
-        missing = -n % CPU_IMAGES
-        inputs = torch.cat([inputs, inputs.new_zeros(missing, *inputs.shape[1:])])
-        return torch.cat([self._evaluate(part, t) for part in inputs.split(CPU_IMAGES)])[:n]
-
     def _evaluate(self, inputs: Tensor, t: int) -> Tensor:
         times = torch.full((len(inputs),), t, device=self.device)
-        return self._network(inputs.contiguous(memory_format=torch.channels_last), times).float()
+        inputs = inputs.to(self.device, self.dtype, memory_format=torch.channels_last)
+        return self._network(inputs, times).float()
 
 
 def models_folder() -> Path:
@@ -180,31 +223,14 @@ def load_config(folder: Path) -> ModelConfig:
         ) from error
 
 
-def load_denoiser(
-    model: str | Path | None = None,
-    *,
-    device: str = "auto",
-    backend: str = "torch",
-) -> TorchDenoiser:
-    """Load a model for sampling.
-
-    Parameters
-    ----------
-    device
-        ``"auto"`` takes a CUDA GPU where there is one, else the CPU.
+def load_network(folder: Path, config: ModelConfig) -> PatchUNet:
+    """Network of a model folder with its weights, float32 on the CPU.
 
     Raises
     ------
     InputRefused
-        If the model, the device or the backend is not there.
+        If the weights are damaged or belong to another configuration.
     """
-    folder = find_model(model)
-    if backend != "torch":
-        raise InputRefused(
-            f"The model {folder.name!r} has no files for the backend {backend!r}; "
-            "use --backend torch."
-        )
-    config = load_config(folder)
     try:
         network = PatchUNet(config.network)
         network.load_state_dict(load_file(folder / WEIGHTS))
@@ -213,7 +239,38 @@ def load_denoiser(
             f"The weights of the model {folder.name!r} are damaged or do not fit its "
             "config.json; install it anew."
         ) from error
-    return TorchDenoiser(network, config, pick_device(device))
+    return network.eval()
+
+
+def load_denoiser(
+    model: str | Path | None = None,
+    *,
+    device: str = "auto",
+    backend: str = "torch",
+) -> BatchedDenoiser:
+    """Load a model for sampling.
+
+    Parameters
+    ----------
+    device
+        ``"auto"`` takes a CUDA GPU where there is one, else the CPU.
+    backend
+        One of ``BACKENDS``.
+
+    Raises
+    ------
+    InputRefused
+        If the model, the device or the backend is not there.
+    """
+    if backend not in BACKENDS:
+        raise InputRefused(f"Unknown backend {backend!r}; choose {' or '.join(BACKENDS)}.")
+    folder = find_model(model)
+    config = load_config(folder)
+    if backend == "onnx":
+        from napari_rsna_inpaint.diffusion.onnx_denoiser import OnnxDenoiser
+
+        return OnnxDenoiser(folder, config, device)
+    return TorchDenoiser(load_network(folder, config), config, pick_device(device))
 
 
 def pick_device(device: str = "auto") -> torch.device:
