@@ -13,9 +13,11 @@ from napari_rsna_inpaint.commands import (
     calibrate,
     demo,
     detect,
+    evaluate,
     export_onnx,
     info,
     mask,
+    prepare,
     reinpaint,
     train,
     view,
@@ -29,8 +31,10 @@ COMMANDS = {
     "reinpaint": reinpaint,
     "view": view,
     "demo": demo,
+    "prepare": prepare,
     "train": train,
     "calibrate": calibrate,
+    "evaluate": evaluate,
     "export-onnx": export_onnx,
 }
 
