@@ -7,15 +7,20 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_rsna_inpaint.inpaint.grid import squares
+from napari_rsna_inpaint.train.lesion_outlines import LesionOutlines
 
 SIZES = (8, 16, 32, 64)
+#: Share of holes in the shape of a real lesion, where such shapes are given.
+LESION_SHARE = 0.15
 
 
-def random_hole(brain: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+def random_hole(
+    brain: npt.NDArray[np.bool_], rng: np.random.Generator, outlines: LesionOutlines | None = None
+) -> npt.NDArray[np.bool_]:
     """A random hole of at least one brain pixel, wherever the mask has one.
 
-    Grids of all sizes, periods, phases and offsets; rectangles; free forms. Hidden is only
-    what lies in the brain, as in use.
+    Grids of all sizes, periods, phases and offsets; rectangles; free forms; shapes of real
+    lesions where given. Hidden is only what lies in the brain, as in use.
 
     Parameters
     ----------
@@ -26,6 +31,8 @@ def random_hole(brain: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.N
     -------
     ``(y, x)`` bool, hole = 1.
     """
+    if outlines is not None and brain.any() and rng.random() < LESION_SHARE:
+        return outlines.draw(brain, rng) & brain
     kind = rng.random()
     if kind < 0.7:
         hole = _grid(brain.shape, rng)
@@ -64,13 +71,25 @@ def _rectangles(brain: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.N
 
 
 def _blobs(brain: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Smooth noise around random centres, cut at a random level: lesion-like outlines."""
     hole = np.zeros(brain.shape, bool)
-    grid = np.indices(brain.shape)
     for center in _centers(brain, int(rng.integers(1, 4)), rng):
-        radius = float(np.exp(rng.uniform(np.log(4), np.log(35))))
-        noise = ndimage.gaussian_filter(rng.standard_normal(brain.shape), radius / 3)
-        noise /= noise.std()
-        distance = np.hypot(*(grid - center[:, None, None])) / radius
-        hole |= distance < 1 + 0.3 * noise
+        hole |= blob(brain.shape, center, float(np.exp(rng.uniform(np.log(4), np.log(35)))), rng)
     return hole
+
+
+def blob(
+    shape: tuple[int, ...], center: npt.ArrayLike, radius: float, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """A disc with an outline of smooth noise, like that of a lesion.
+
+    Parameters
+    ----------
+    shape
+        ``(y, x)``, pixels.
+    center, radius
+        Pixels.
+    """
+    noise = ndimage.gaussian_filter(rng.standard_normal(shape), radius / 3)
+    noise /= noise.std()
+    distance = np.hypot(*(np.indices(shape) - np.asarray(center)[:, None, None])) / radius
+    return distance < 1 + 0.3 * noise

@@ -1,69 +1,69 @@
-"""The training loop: resumable, with a moving average of the weights and a CSV log."""
+"""The training loop: resumable at the exact step, on one device or on several."""
 
 from __future__ import annotations
 
 import copy
-import csv
 import io
 import logging
 import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from napari_rsna_inpaint.diffusion.model import (
     Condition,
-    ModelConfig,
     TorchDenoiser,
-    pick_device,
+    find_model,
+    load_config,
+    load_network,
     save_model,
 )
-from napari_rsna_inpaint.diffusion.samplers import SeededNoise, one_step
-from napari_rsna_inpaint.diffusion.schedule import NoiseSchedule
 from napari_rsna_inpaint.diffusion.unet import PatchUNet
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
-from napari_rsna_inpaint.io.write import write_atomic
+from napari_rsna_inpaint.io.write import write_atomic, write_json
+from napari_rsna_inpaint.train.batches import batches
 from napari_rsna_inpaint.train.dataset import HealthySlices
+from napari_rsna_inpaint.train.lesion_outlines import LesionOutlines
+from napari_rsna_inpaint.train.network_average import NetworkAverage
+from napari_rsna_inpaint.train.pictures import contact_sheet
 from napari_rsna_inpaint.train.prepare import PreparedSeries
+from napari_rsna_inpaint.train.processes import start_fabric
+from napari_rsna_inpaint.train.records import Records
+from napari_rsna_inpaint.train.settings import TrainConfig
+from napari_rsna_inpaint.train.validation import Validation
 
 log = logging.getLogger(__name__)
 
-
-class TrainConfig(BaseModel):
-    """How the network is trained.
-
-    Examples are slices of ``shape`` ``(y, x)`` model pixels. Half of them
-    (``pure_noise_share``) start from pure noise, the step that the one-step sweep uses; the
-    others from a uniform timestep. The learning rate warms up and falls along a cosine over
-    ``steps``.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: ModelConfig = ModelConfig()
-    shape: tuple[int, int] = (192, 160)
-    batch_size: int = Field(16, ge=1)
-    steps: int = Field(10_000, ge=1)
-    learning_rate: float = Field(4e-4, gt=0)
-    warmup_steps: int = Field(300, ge=1)
-    weight_decay: float = 0.01
-    ema_decay: float = 0.999
-    gradient_clip: float = 1.0
-    pure_noise_share: float = Field(0.5, ge=0, le=1)
-    validation_every: int = Field(250, ge=1)
-    seed: int = 0
+#: Several processes agree on stopping every so many steps.
+STOP_EVERY = 10
 
 
 class Trainer:
     """State of one training run in a folder.
 
-    ``checkpoint.pt`` holds everything to go on at the exact step, ``model/`` the averaged
-    weights, ``log.csv`` one line a validation.
+    ``model/`` holds the averaged weights of the last validation, ``best/`` those of the
+    validation with the highest score and its figures, ``log.csv`` and ``tensorboard/`` one
+    row a validation, ``pictures/`` completions of held-out slices, ``train.json`` the
+    settings, ``checkpoint.pt`` everything to go on at the exact step.
+
+    Parameters
+    ----------
+    training, validation
+        Healthy series; without any for validation there is no ``best/``.
+    folder
+        Of the run; a run that it holds already goes on.
+    device
+        ``auto``, ``cpu`` or ``cuda``; started by torchrun, every process has one of its own.
+    init
+        Model to start from, by name or path; a run that goes on has its own weights.
+    outlines
+        Lesions whose outlines serve as holes, too.
+    workers
+        Processes that prepare batches; results do not depend on them.
     """
 
     def __init__(
@@ -73,28 +73,52 @@ class Trainer:
         validation: list[PreparedSeries],
         folder: Path,
         device: str = "auto",
+        *,
+        init: str | Path | None = None,
+        outlines: LesionOutlines | None = None,
+        workers: int = 0,
     ) -> None:
         self.config = config
         self.folder = folder
-        self.device = pick_device(device)
         self.step = 0
-        self._data = HealthySlices(training, config.model, config.shape)
-        self._validation = _fixed_validation(validation, config)
-        self._schedule = config.model.schedule()
+        self._fabric = start_fabric(device, config.precision, config.batch_size)
+        self._workers = workers
+        self._slices = HealthySlices(training, config.model, config.shape, outlines)
+        self._validation = Validation(validation, config)
+        schedule = config.model.schedule()
+        pairs = [schedule.alpha_sigma(t) for t in range(len(schedule))]
+        self._amplitudes = torch.tensor(pairs, device=self._fabric.device)
         torch.manual_seed(config.seed)
-        self._network = self._new_network()
-        self._average = self._new_network().eval()
-        self._average.load_state_dict(self._network.state_dict())
-        self._optimizer = torch.optim.AdamW(
+        self._network = self._first_network(init)
+        self._average = NetworkAverage(self._network, config.ema_decay)
+        optimizer = torch.optim.AdamW(
             self._network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
-        folder.mkdir(parents=True, exist_ok=True)
+        self._wrapped, self._optimizer = self._fabric.setup(self._network, optimizer)
+        self._history: list[dict[str, float]] = []
+        self._losses: list[Tensor] = []
+        self._seconds = 0.0
         if self._checkpoint.exists():
             self._resume()
 
-    def _new_network(self) -> PatchUNet:
-        network = PatchUNet(self.config.model.network)
-        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def _first_network(self, init: str | Path | None) -> PatchUNet:
+        if init is None:
+            network = PatchUNet(self.config.model.network)
+        else:
+            source = find_model(init)
+            model = load_config(source)
+            network = load_network(source, model).train()
+            if model != self.config.model:
+                raise InputRefused(
+                    f"The model {str(init)!r} has another configuration than this run; "
+                    "leave 'model' out of the settings to take that of the model."
+                )
+        return network.to(self._fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self._fabric.is_global_zero
 
     @property
     def _checkpoint(self) -> Path:
@@ -112,47 +136,67 @@ class Trainer:
         Cancelled
             After saving.
         """
-        losses: list[float] = []
-        started = time.monotonic()
-        while self.step < self.config.steps:
-            losses.append(self._train_step())
-            self.step += 1
-            last = self.step == self.config.steps
-            if not last and cancelled is not None and cancelled():
-                self.save()
-                raise Cancelled(f"Training stopped at step {self.step}; start again to go on.")
-            if last or self.step % self.config.validation_every == 0:
-                row = {
-                    "step": self.step,
-                    "loss": float(np.mean(losses)),
-                    **self._validate(),
-                    "seconds": time.monotonic() - started,
-                }
-                losses.clear()
-                self._log(row)
-                self.save()
-                if on_progress is not None:
-                    on_progress(self.step, self.config.steps, row)
+        records = None
+        if self.is_main:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.folder / "train.json", self.config.model_dump(mode="json"))
+            records = Records(self.folder, self.step)
+        loader = batches(
+            self._slices,
+            self.config,
+            self.step,
+            rank=self._fabric.global_rank,
+            processes=self._fabric.world_size,
+            workers=self._workers,
+            pin_memory=self._fabric.device.type == "cuda",
+        )
+        before = time.monotonic() - self._seconds
+        try:
+            for batch in loader:
+                self._losses.append(self._train_step(self._fabric.to_device(batch)))
+                self.step += 1
+                self._seconds = time.monotonic() - before
+                last = self.step == self.config.steps
+                if last or self.step % self.config.validation_every == 0:
+                    row = self._validate(records)
+                    if on_progress is not None and row is not None:
+                        on_progress(self.step, self.config.steps, row)
+                if records is not None and (last or self.step % self.config.picture_every == 0):
+                    self._draw(records)
+                if not last and cancelled is not None and self._agreed(cancelled):
+                    self.save()
+                    raise Cancelled(f"Training stopped at step {self.step}; start again to go on.")
+        finally:
+            if records is not None:
+                records.close()
 
     def save(self) -> None:
         """Write checkpoint and averaged model; a kill in between leaves the old ones whole."""
+        if not self.is_main:
+            return
+        save_model(self.folder / "model", self._average.network, self.config.model)
         content = io.BytesIO()
         torch.save(
             {
                 "model": self.config.model.model_dump_json(),
                 "step": self.step,
                 "network": self._network.state_dict(),
-                "average": self._average.state_dict(),
+                "average": self._average.network.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
+                "history": self._history,
+                "losses": self._losses,
+                "seconds": self._seconds,
             },
             content,
         )
         write_atomic(self._checkpoint, content.getbuffer())
-        save_model(self.folder / "model", self._average, self.config.model)
 
     def _resume(self) -> None:
+        device = self._fabric.device
         try:
-            state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+            state: dict[str, Any] = torch.load(
+                self._checkpoint, map_location=device, weights_only=True
+            )
         except Exception as error:  # a damaged pickle raises whatever it likes
             raise InputRefused(
                 f"{self._checkpoint} is damaged; remove it to train from the start."
@@ -164,96 +208,74 @@ class Trainer:
             )
         self.step = int(state["step"])
         self._network.load_state_dict(state["network"])
-        self._average.load_state_dict(state["average"])
+        self._average.network.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
+        self._history = state["history"]
+        self._losses = state["losses"]
+        self._seconds = state["seconds"]
         log.info("resumed at step %d", self.step)
 
-    def _train_step(self) -> float:
-        config = self.config
-        # Seeded by step, so that a resumed run sees the examples it would have seen.
-        rng = np.random.default_rng([config.seed, self.step])
-        condition, hu = self._data.batch(config.batch_size, rng)
-        condition = condition.to(self.device)
-        x0 = config.model.encode(hu).to(self.device)
-        noise = torch.from_numpy(rng.standard_normal(x0.shape).astype(np.float32)).to(x0)
-        t = rng.integers(config.model.n_timesteps, size=len(x0))
-        t[rng.random(len(x0)) < config.pure_noise_share] = config.model.n_timesteps - 1
-        alpha, sigma = _amplitudes(self._schedule, t, x0)
-        target = alpha * noise - sigma * x0
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate()
+    def _train_step(self, batch: dict[str, Tensor]) -> Tensor:
+        """One step on this process's share of the batch; returns the loss of all of it."""
+        noise, t = batch.pop("noise"), batch.pop("t")
+        condition = Condition(**batch)
+        x0 = condition.image
+        alpha, sigma = self._amplitudes[t, :, None, None, None].unbind(1)
         inputs = condition.network_input(alpha * x0 + sigma * noise)
-        inputs = inputs.to(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            predicted = self._network(inputs, torch.from_numpy(t).to(self.device))
-        error = (predicted.float() - target).square() * condition.hole
-        loss = error.sum() / condition.hole.sum()
+        predicted = self._wrapped(inputs.contiguous(memory_format=torch.channels_last), t)
+        target = alpha * noise - sigma * x0
+        error = ((predicted - target).square() * condition.hole).sum()
+        sums = torch.stack([error.detach(), condition.hole.sum()])
+        squares, hidden = self._fabric.all_reduce(sums, reduce_op="sum")
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.config.learning_rate_at(self.step)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._network.parameters(), config.gradient_clip)
+        # Gradients are averaged over the processes: this makes them those of one batch.
+        self._fabric.backward(error / hidden * self._fabric.world_size)
+        self._fabric.clip_gradients(
+            self._wrapped, self._optimizer, max_norm=self.config.gradient_clip
+        )
         self._optimizer.step()
-        self._update_average()
-        return float(loss.detach())
+        self._average.update(self._network, self.step)
+        return squares / hidden
 
-    def _learning_rate(self) -> float:
-        config = self.config
-        warm = min(1.0, (self.step + 1) / config.warmup_steps)
-        fall = 0.5 * (1 + math.cos(math.pi * self.step / config.steps))
-        return config.learning_rate * warm * max(fall, 0.02)
+    def _agreed(self, cancelled: Callable[[], bool]) -> bool:
+        """Whether any process is to stop; all get the same answer at the same step."""
+        if self._fabric.world_size == 1:
+            return cancelled()
+        if self.step % STOP_EVERY:
+            return False
+        asked = torch.tensor(float(cancelled()), device=self._fabric.device)
+        return bool(torch.as_tensor(self._fabric.all_reduce(asked, reduce_op="sum")) > 0)
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # The average of the first steps must not be dominated by the random start.
-        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(self._average.parameters(), self._network.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
+    def _validate(self, records: Records | None) -> dict[str, float] | None:
+        """Measure, keep the best, save; only in the process that writes."""
+        loss = float(torch.stack(self._losses).mean())
+        self._losses.clear()
+        if records is None:
+            return None
+        row = {
+            "step": self.step,
+            "loss": loss,
+            "learning_rate": self.config.learning_rate_at(self.step - 1),
+            **self._validation.figures(self._denoiser()),
+            "seconds": self._seconds,
+        }
+        earlier = [r["score"] for r in self._history]
+        self._history.append(row)
+        if not math.isnan(row["score"]) and row["score"] > max(earlier, default=-math.inf):
+            save_model(self.folder / "best", self._average.network, self.config.model)
+            write_json(self.folder / "best" / "best.json", row)
+        self.save()
+        records.add(self._history)
+        return row
 
-    def _validate(self) -> dict[str, float]:
-        """Mean absolute error (HU) of one-step completions in the holes of held-out slices."""
-        if not self._validation:
-            return {"healthy_mae_hu": math.nan}
+    def _draw(self, records: Records) -> None:
+        slices = self._validation.completions(self._denoiser())
+        if slices:
+            records.add_picture(self.step, contact_sheet(slices))
+
+    def _denoiser(self) -> TorchDenoiser:
         # a copy, since a GPU denoiser turns its network into bfloat16
-        denoiser = TorchDenoiser(copy.deepcopy(self._average), self.config.model, self.device)
-        total, pixels = 0.0, 0.0
-        for number, (condition, hu) in enumerate(self._validation):
-            condition, hu = condition.to(self.device), hu.to(self.device)
-            noise = SeededNoise([1000 * number + i for i in range(len(hu))])(hu)
-
-            def predict(x: Tensor, t: int, condition: Condition = condition) -> Tensor:
-                return denoiser(x, t, condition)
-
-            x0 = one_step(predict, noise, self._schedule)
-            truth = hu.clamp(*self.config.model.hu_window)
-            error = (self.config.model.decode(x0) - truth).abs() * condition.hole
-            total += float(error.sum())
-            pixels += float(condition.hole.sum())
-        return {"healthy_mae_hu": total / pixels}
-
-    def _log(self, row: dict[str, float]) -> None:
-        path = self.folder / "log.csv"
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-
-
-def _fixed_validation(
-    series: list[PreparedSeries], config: TrainConfig, per_series: int = 12
-) -> list[tuple[Condition, Tensor]]:
-    """The same held-out slices and holes at every validation, in batches of one series."""
-    batches = []
-    for number, one in enumerate(series):
-        if not len(one.usable):
-            continue
-        data = HealthySlices([one], config.model, config.shape)
-        rng = np.random.default_rng([config.seed, number, 1])
-        indices = np.linspace(0, len(data) - 1, min(per_series, len(data))).round().astype(int)
-        batches.append(data.examples([int(i) for i in indices], rng, augment=False))
-    return batches
-
-
-def _amplitudes(schedule: NoiseSchedule, t: np.ndarray, like: Tensor) -> tuple[Tensor, Tensor]:
-    pairs = torch.tensor([schedule.alpha_sigma(int(i)) for i in t]).to(like)
-    return pairs[:, :1, None, None], pairs[:, 1:, None, None]
+        network = copy.deepcopy(self._average.network)
+        return TorchDenoiser(network, self.config.model, self._fabric.device)

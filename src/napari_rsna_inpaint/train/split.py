@@ -1,0 +1,40 @@
+"""Which series are trained on, and which are kept aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from napari_rsna_inpaint.errors import InputRefused
+from napari_rsna_inpaint.train.prepare import PreparedSeries
+
+
+def split(
+    series: Sequence[PreparedSeries], held_out: Iterable[str]
+) -> tuple[list[PreparedSeries], list[PreparedSeries]]:
+    """Healthy series to train on and to validate on.
+
+    A patient with a series kept for validation is not trained on at all.
+
+    Parameters
+    ----------
+    held_out
+        Names of the series that are kept for validation.
+
+    Raises
+    ------
+    InputRefused
+        If a name is unknown or not that of a healthy series.
+    """
+    names = set(held_out)
+    unknown = names - {one.name for one in series}
+    if unknown:
+        raise InputRefused(f"No series is named {min(unknown)!r} in the data folders.")
+    validation = [one for one in series if one.name in names]
+    unhealthy = sorted(one.name for one in validation if not one.healthy)
+    if unhealthy:
+        raise InputRefused(
+            f"The series {unhealthy[0]!r} is labelled as not healthy; validate on healthy ones."
+        )
+    patients = {one.patient for one in validation}
+    training = [one for one in series if one.healthy and one.patient not in patients]
+    return training, validation
