@@ -130,6 +130,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from napari_rsna_inpaint.train.build import Job, build_dataset
+assert "torch" not in sys.modules, "a worker would load it for nothing"
 job = Job([Path(sys.argv[1])], Path(sys.argv[2]), pixel_mm=2.0, series_per_shard=1)
 def progress(what, done, total):
     if what == "preparing" and done == 2 * total // 3:

@@ -64,6 +64,8 @@ def read_labels(tables: Iterable[Path]) -> Labels:
     """
     labels = Labels()
     for table in tables:
+        if not table.is_file():
+            raise InputRefused(f"There is no table {table}; name a file of labels.")
         try:
             with table.open(newline="", encoding="utf-8-sig") as file:
                 _read_table(file, labels)

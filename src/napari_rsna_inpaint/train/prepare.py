@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_rsna_inpaint import __version__
 from napari_rsna_inpaint.brain import brain_mask
 from napari_rsna_inpaint.errors import RsnaInpaintError
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.io import read
 from napari_rsna_inpaint.io.scan import Skipped, file_source
 from napari_rsna_inpaint.train.labels import NO, UNKNOWN, YES
-from napari_rsna_inpaint.train.quality import MIN_BRAIN_MM2, PROBLEMS, slice_problem
+from napari_rsna_inpaint.train.quality import PROBLEMS, slice_problem
 from napari_rsna_inpaint.train.sources import SeriesSource, is_nifti
 from napari_rsna_inpaint.volume import CTVolume
-
-if TYPE_CHECKING:
-    from napari_rsna_inpaint.diffusion.model import ModelConfig
 
 log = logging.getLogger(__name__)
 
@@ -155,47 +150,3 @@ def _canonical_names(volume: CTVolume) -> list[str]:
     """Names of the slices from the neck to the head, without the numbers of frames."""
     order = (volume.canonical_slice(z) for z in range(len(volume.hu)))
     return [volume.slice_ids[z].partition("[")[0] for z in order]
-
-
-def prepare(path: Path, config: ModelConfig, cache: Path) -> PreparedSeries | None:
-    """Read, mask and resample a series, or take it from the cache.
-
-    Returns None, with a line in the log, where the input is refused or shows no brain.
-    """
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    state = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    recipe = (__version__, config.pixel_mm, MARGIN_MM, state)
-    key = hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
-    stored = cache / f"{key}.npz"
-    if stored.exists():
-        with np.load(stored) as data:
-            return _usable(path.name, data["hu"], data["brain"], config)
-    try:
-        volume = read(path)
-    except RsnaInpaintError as error:
-        log.warning("%s left out: %s", path.name, error)
-        return None
-    hu, brain = to_model_grid(volume, config.pixel_mm)
-    if not brain.any():
-        log.warning("%s left out: no brain found", path.name)
-        return None
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = stored.with_suffix(".tmp.npz")
-    np.savez_compressed(partial, hu=hu, brain=brain)
-    partial.replace(stored)
-    return _usable(path.name, hu, brain, config)
-
-
-def _usable(
-    name: str, hu: npt.NDArray[np.int16], brain: npt.NDArray[np.bool_], config: ModelConfig
-) -> PreparedSeries:
-    area = brain.sum((1, 2)) * config.pixel_mm**2
-    return PreparedSeries(
-        name,
-        hu,
-        brain,
-        np.flatnonzero(area >= MIN_BRAIN_MM2),
-        healthy=True,
-        labels=np.full(len(hu), -1, np.int8),
-        patient=hashlib.sha256(name.encode()).hexdigest()[:16],
-    )
