@@ -1,0 +1,96 @@
+"""What needs no network: the scores that a model has to beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_rsna_inpaint.detection.calibration import Calibration
+from napari_rsna_inpaint.detection.heatmap import MEDIAN_MM, bone_distance
+from napari_rsna_inpaint.inpaint.resample import ModelGrid
+from napari_rsna_inpaint.volume import CTVolume
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Pixel size on which HU are filtered, mm: the one of the shipped model and its calibration.
+PIXEL_MM = 1.0
+#: Raw and median HU count in this range, HU.
+BRAIN_HU = (0.0, 100.0)
+#: The gate of the normative score, HU.
+BLOOD_HU = (40.0, 110.0)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A score map and how regions are drawn on it.
+
+    ``extent``: regions lie above it; ``zero``: what healthy brain has; ``top``: end of the
+    scale of `metrics.histogram`. All in the unit of the map.
+    """
+
+    name: str
+    description: str
+    extent: float
+    zero: float
+    top: float
+
+
+BASELINES = (
+    Baseline("B0", "HU in (0, 100)", 50.0, 40.0, 100.0),
+    Baseline("B1", "median HU (4.5 mm) in (0, 100)", 50.0, 40.0, 100.0),
+    Baseline(
+        "B2",
+        "median HU (4.5 mm), as deviation from healthy HU at the same distance to bone, "
+        "40 to 110 HU only",
+        2.5,
+        0.0,
+        30.0,
+    ),
+)
+
+
+def baseline_maps(
+    volume: CTVolume, mask: npt.NDArray[np.bool_], calibration: Calibration
+) -> dict[str, FloatArray]:
+    """Score maps of all baselines, ``(z, y, x)`` on the volume's grid, 0 outside the mask.
+
+    Parameters
+    ----------
+    volume
+        Series in HU.
+    mask
+        Brain mask on its grid.
+    calibration
+        Gives healthy HU at every distance to bone; its residual is not used.
+    """
+    inside = volume.to_canonical(mask)
+    hu = volume.to_canonical(volume.hu)
+    grid = ModelGrid.around(inside, volume.spacing[1:], PIXEL_MM)
+    distance = bone_distance(volume, inside, grid, PIXEL_MM)
+    maps = {baseline.name: np.zeros(volume.hu.shape, np.float32) for baseline in BASELINES}
+    # Views in canonical orientation write through to the native arrays.
+    raw, median, normative = (volume.to_canonical(values) for values in maps.values())
+    for z in grid.slices_with(inside):
+        smooth = median_hu(grid.image_to_model(hu[z]), grid.mask_to_model(inside[z]))
+        deviation = np.maximum(calibration.hu.z(smooth, distance[z]), 0)
+        raw[z] = np.where(inside[z], _gate(hu[z], BRAIN_HU), 0)
+        median[z] = np.where(inside[z], grid.to_native(_gate(smooth, BRAIN_HU)), 0)
+        gated = np.where(_gate(smooth, BLOOD_HU) > 0, deviation, 0)
+        normative[z] = np.where(inside[z], grid.to_native(gated), 0)
+    return maps
+
+
+def median_hu(image: FloatArray, brain: npt.NDArray[np.bool_]) -> FloatArray:
+    """Median-filtered HU of one slice, ``(y, x)`` on pixels of ``PIXEL_MM``.
+
+    Bone would leak in at the border, so that everything outside counts as mean brain.
+    """
+    filled = np.where(brain, image, image[brain].mean()) if brain.any() else image
+    return ndimage.median_filter(filled, round(MEDIAN_MM / PIXEL_MM) | 1).astype(np.float32)
+
+
+def _gate(values: npt.NDArray, limits: tuple[float, float]) -> npt.NDArray:
+    return np.where((values > limits[0]) & (values < limits[1]), values, 0)

@@ -1,0 +1,229 @@
+"""Which scans to evaluate, and what is known about their slices."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_rsna_inpaint.errors import InputRefused
+from napari_rsna_inpaint.volume import CTVolume
+
+SUBTYPES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
+#: A slice whose label is not known.
+UNKNOWN = -1
+#: ``visual_class`` of slices that a reader without reference saw no bleed in.
+VISUALLY_CLEAR = {"N_brain_no_evident_ich", "B_skullbase_vertex_or_empty"}
+
+#: Whose word a scan's labels are: the reference, a visual reading, or nobody's.
+Source = Literal["reference", "visual", "none"]
+
+
+@dataclass(frozen=True)
+class SliceLabel:
+    """One row of the label table.
+
+    ``bleed`` is 1, 0 or `UNKNOWN`; ``subtypes`` the same for each of `SUBTYPES`; ``z_mm`` is
+    the patient position along z, NaN where not given.
+    """
+
+    bleed: int
+    subtypes: tuple[int, ...]
+    z_mm: float
+    visual: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One series with its labels.
+
+    ``name`` is that of the label table, ``number`` counts from 1 and stands for it in
+    pictures; ``slices`` by slice id.
+    """
+
+    number: int
+    name: str
+    path: Path
+    patient: str
+    slices: Mapping[str, SliceLabel]
+
+    @property
+    def source(self) -> Source:
+        """Reference where any slice has a label; visual where a reader saw no bleed in any.
+
+        A visual reading is not trusted to say more: series with slices that are uncertain,
+        pathological or read as bleeding stay without label.
+        """
+        if any(label.bleed != UNKNOWN for label in self.slices.values()):
+            return "reference"
+        if all(label.visual in VISUALLY_CLEAR for label in self.slices.values()):
+            return "visual"
+        return "none"
+
+    @property
+    def folder_name(self) -> str:
+        """Name of its result folder."""
+        return re.sub(r"[^\w.-]+|^\.+", "_", self.name)
+
+
+@dataclass(frozen=True)
+class SliceTruth:
+    """Labels in the order of a volume's slices.
+
+    ``bleed`` is ``(z,)`` 1, 0 or `UNKNOWN`; ``subtypes`` is ``(z, 5)`` in the order of
+    `SUBTYPES`.
+    """
+
+    bleed: npt.NDArray[np.int8]
+    subtypes: npt.NDArray[np.int8]
+
+
+def read_cases(data: Path, labels: Path, series: Sequence[str] = ()) -> list[Case]:
+    """Series of a label table, in its order.
+
+    Parameters
+    ----------
+    data
+        Folder that the ``series`` column is relative to. Without that column every row is a
+        file ``slice_id.dcm`` of its own patient.
+    labels
+        Tab- or comma-separated, with ``slice_id`` and ``any`` (1, 0 or empty) at least;
+        ``series``, ``patient_id``, ``z_mm``, ``visual_class`` and the five subtypes where
+        known.
+    series
+        Names to restrict to, whole (``ich/s46``) or their last part (``s46``).
+
+    Raises
+    ------
+    InputRefused
+        If the table cannot be read or contradicts itself, or a wanted series is not in it.
+    """
+    rows = _read_rows(labels)
+    grouped: dict[str, list[tuple[int, dict[str, str]]]] = {}
+    for line, row in rows:
+        grouped.setdefault(row.get("series") or row["slice_id"], []).append((line, row))
+    cases = [
+        _case(number, name, entries, data)
+        for number, (name, entries) in enumerate(grouped.items(), start=1)
+    ]
+    wanted = [name.strip("/") for name in series]
+    known = {alias for case in cases for alias in (case.name, _last(case.name))}
+    for name in wanted:
+        if name not in known:
+            raise InputRefused(f"The series {name!r} is not in {labels.name}; check --series.")
+    return [c for c in cases if not wanted or {c.name, _last(c.name)} & set(wanted)]
+
+
+def slice_truth(case: Case, volume: CTVolume) -> SliceTruth:
+    """Find the labels of a volume's slices: by slice id, else by their position along z.
+
+    Raises
+    ------
+    InputRefused
+        If no label belongs to a slice of the volume.
+    """
+    found = _by_id(case, volume) or _by_position(case, volume)
+    if not found:
+        raise InputRefused(
+            "None of the labels belongs to a slice of the series; check slice_id (the SOP "
+            "instance UID) or z_mm in the label table."
+        )
+    bleed = np.full(len(volume.hu), UNKNOWN, np.int8)
+    subtypes = np.full((len(volume.hu), len(SUBTYPES)), UNKNOWN, np.int8)
+    visual = case.source == "visual"
+    for z, label in found.items():
+        bleed[z] = 0 if visual else label.bleed
+        subtypes[z] = 0 if visual else label.subtypes
+    return SliceTruth(bleed, subtypes)
+
+
+def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputRefused(
+            f"The label table {path.name} cannot be read; check --labels."
+        ) from error
+    lines = text.splitlines()
+    delimiter = "\t" if lines and "\t" in lines[0] else ","
+    reader = csv.DictReader(lines, delimiter=delimiter, restval="")
+    missing = {"slice_id", "any"} - set(reader.fieldnames or ())
+    if missing:
+        raise InputRefused(
+            f"The label table {path.name} has no column {' or '.join(sorted(missing))}; it needs "
+            "slice_id and any at least."
+        )
+    rows = [(reader.line_num, row) for row in reader]
+    if not rows:
+        raise InputRefused(f"The label table {path.name} has no rows.")
+    return rows
+
+
+def _case(number: int, name: str, entries: list[tuple[int, dict[str, str]]], data: Path) -> Case:
+    slices: dict[str, SliceLabel] = {}
+    patients = {row.get("patient_id") or name for _, row in entries}
+    if len(patients) > 1:
+        raise InputRefused(f"The series {name!r} has {len(patients)} patients in the label table.")
+    for line, row in entries:
+        if row["slice_id"] in slices:
+            raise InputRefused(
+                f"Line {line} of the label table names the slice {row['slice_id']!r} again."
+            )
+        slices[row["slice_id"]] = SliceLabel(
+            _flag(row["any"], line),
+            tuple(_flag(row.get(subtype, ""), line) for subtype in SUBTYPES),
+            _number(row.get("z_mm", ""), line),
+            row.get("visual_class", ""),
+        )
+    return Case(number, name, _locate(data, name), patients.pop(), slices)
+
+
+def _locate(data: Path, name: str) -> Path:
+    """Where a series lies; also where ``data`` is its group's folder."""
+    candidates = [
+        data / f"{part}{suffix}"
+        for part in (name, _last(name))
+        for suffix in ("", ".dcm", ".nii.gz", ".nii", ".zip")
+    ]
+    return next((path for path in candidates if path.exists()), candidates[0])
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _flag(text: str, line: int) -> int:
+    flags = {"": UNKNOWN, "0": 0, "1": 1}
+    if text.strip() not in flags:
+        raise InputRefused(
+            f"Line {line} of the label table has {text!r} where 1, 0 or nothing goes."
+        )
+    return flags[text.strip()]
+
+
+def _number(text: str, line: int) -> float:
+    try:
+        return float(text) if text.strip() else float("nan")
+    except ValueError:
+        raise InputRefused(f"Line {line} of the label table has {text!r} for z_mm.") from None
+
+
+def _by_id(case: Case, volume: CTVolume) -> dict[int, SliceLabel]:
+    return {z: case.slices[name] for z, name in enumerate(volume.slice_ids) if name in case.slices}
+
+
+def _by_position(case: Case, volume: CTVolume) -> dict[int, SliceLabel]:
+    """Each label to the nearest slice, at most half a slice away."""
+    heights = volume.positions[:, 2]
+    found = {}
+    for label in case.slices.values():
+        away = np.abs(heights - label.z_mm)
+        if np.isfinite(label.z_mm) and away.min() <= volume.spacing[0] / 2:
+            found[int(away.argmin())] = label
+    return found
