@@ -1,0 +1,181 @@
+"""``evaluate``: how well detection works on labelled scans, beside what needs no network."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_rsna_inpaint.commands.common import (
+    add_model,
+    add_protocol,
+    not_negative,
+    positive,
+    progress_bar,
+    say_statement,
+    stop_on_interrupt,
+)
+from napari_rsna_inpaint.errors import Cancelled, InputRefused
+
+if TYPE_CHECKING:
+    from napari_rsna_inpaint.evaluate.cases import Case
+    from napari_rsna_inpaint.evaluate.run import Evaluation, Settings
+
+HELP = "measure detection on labelled scans, beside baselines without a network"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Data, labels, truth and detection."""
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="the scans")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        required=True,
+        metavar="TSV",
+        help="one row a slice: slice_id, series, patient_id, any (1, 0 or empty), subtypes",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--series", nargs="+", default=[], metavar="NAME", help="only these series of the table"
+    )
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        metavar="FOLDER",
+        help="outlined bleeds: SLICE_ID.png, or SERIES.nii.gz on the scan's own grid",
+    )
+    parser.add_argument(
+        "--synthetic",
+        type=not_negative,
+        default=0,
+        metavar="N",
+        help="put N synthetic bleeds, one at a time, into every scan without bleed",
+    )
+    parser.add_argument("--detector", default="grid", metavar="NAME")
+    add_protocol(parser)
+    add_model(parser)
+    parser.add_argument(
+        "--bootstrap", type=positive, default=1000, metavar="N", help="resamples of the patients"
+    )
+    parser.add_argument(
+        "--min-brain-cm2",
+        type=_area,
+        default=10.0,
+        metavar="CM2",
+        help="slices with less brain do not count (default 10)",
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Write metrics, tables and plots; 5 where scans or slices were refused, 130 when cancelled."""
+    from napari_rsna_inpaint.detection.calibration import load_calibration
+    from napari_rsna_inpaint.detection.files import make_folder
+    from napari_rsna_inpaint.diffusion.model import find_model, model_sha256, pick_device
+    from napari_rsna_inpaint.evaluate.cases import read_cases
+    from napari_rsna_inpaint.evaluate.report import write_report
+    from napari_rsna_inpaint.evaluate.run import Settings, evaluate
+
+    say_statement()
+    for folder, option in ((arguments.data, "--data"), (arguments.truth, "--truth")):
+        if folder is not None and not folder.is_dir():
+            raise InputRefused(f"There is no folder {folder}; check {option}.")
+    cases = read_cases(arguments.data, arguments.labels, arguments.series)
+    # Whatever would refuse every scan is said before the first one.
+    model = find_model(arguments.model)
+    calibration = load_calibration(model, arguments.protocol)
+    pick_device(arguments.device)
+    make_folder(arguments.output)
+    settings = Settings(
+        detector=arguments.detector,
+        protocol=arguments.protocol,
+        backend=arguments.backend,
+        model=model,
+        device=arguments.device,
+        seed=arguments.seed,
+        synthetic=arguments.synthetic,
+        min_brain_cm2=arguments.min_brain_cm2,
+    )
+    with progress_bar() as bar, stop_on_interrupt() as stop:
+        task = bar.add_task("inpainting", total=None)
+
+        def show(done: int, total: int, partial: object) -> None:
+            bar.update(task, completed=done, total=total or None)
+
+        def say(case: Case, line: str) -> None:
+            bar.reset(task, total=None)
+            print(f"{case.name}: {line}", flush=True)
+
+        try:
+            found = evaluate(
+                cases,
+                arguments.output,
+                settings,
+                calibration,
+                truth=arguments.truth,
+                on_scan=say,
+                on_progress=show,
+                cancelled=stop.is_set,
+            )
+        except Cancelled as error:
+            print(
+                f"Cancelled; {len(error.partial.summaries)} finished scans are kept. The same "
+                "command goes on.",
+                file=sys.stderr,
+            )
+            return error.exit_code
+    about = {
+        "model": {
+            "name": model.name,
+            "sha256": model_sha256(model),
+            "calibrated_for": calibration.protocol,
+        },
+        "detector": arguments.detector,
+        "protocol": arguments.protocol,
+        "backend": arguments.backend,
+    }
+    content = write_report(
+        arguments.output, found, settings, resamples=arguments.bootstrap, about=about
+    )
+    _draw(arguments.output, found, settings)
+    _say_result(content, arguments.output)
+    for case, reason in found.refused:
+        print(f"refused: {case.name}: {reason}", file=sys.stderr)
+    return 5 if found.refused or found.incomplete else 0
+
+
+def _draw(folder: Path, found: Evaluation, settings: Settings) -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        print(
+            "No plots were drawn; they need: pip install 'napari-rsna-inpaint[evaluate]'",
+            file=sys.stderr,
+        )
+        return
+    from napari_rsna_inpaint.evaluate.plots import draw_curves
+    from napari_rsna_inpaint.evaluate.sheet import draw_sheet
+
+    draw_curves(folder, found.summaries)
+    draw_sheet(folder, found.summaries)
+
+
+def _say_result(content: dict, folder: Path) -> None:
+    """Print the first table's headline, ours beside the baselines."""
+    print(f"Results in {folder} (table.md, metrics.json)")
+    for name, table in content["sets"].items():
+        for key in ("slice_auroc", "scan_auroc_top3", "pixel_ceil_dice"):
+            values = {m: table["methods"][m][key]["value"] for m in content["methods"]}
+            if any(value == value for value in values.values()):
+                said = "  ".join(f"{method} {value:.3f}" for method, value in values.items())
+                print(f"  {name} {key}: {said}")
+
+
+def _area(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is not an area of 0 or more")
+    return value

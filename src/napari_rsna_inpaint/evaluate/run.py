@@ -1,0 +1,261 @@
+"""Evaluation over many scans: detect once, keep it, summarise, go on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_rsna_inpaint import __version__
+from napari_rsna_inpaint.detection.calibration import CALIBRATION, Calibration
+from napari_rsna_inpaint.detection.files import make_folder
+from napari_rsna_inpaint.detection.resume import clear
+from napari_rsna_inpaint.detection.run import OnProgress, detect, pixel_sha256
+from napari_rsna_inpaint.errors import Cancelled, ChoiceNeeded, InputRefused
+from napari_rsna_inpaint.evaluate import store
+from napari_rsna_inpaint.evaluate.cases import SUBTYPES, Case, SliceTruth, slice_truth
+from napari_rsna_inpaint.evaluate.lesions import SUBTYPES as INSERTED
+from napari_rsna_inpaint.evaluate.lesions import HuSet, Lesion, insert_bleed
+from napari_rsna_inpaint.evaluate.store import Stored
+from napari_rsna_inpaint.evaluate.summary import ScanSummary, summarise
+from napari_rsna_inpaint.evaluate.truth import has_outlines, pixel_truth, read_truth
+from napari_rsna_inpaint.io import read
+from napari_rsna_inpaint.volume import CTVolume
+
+SCANS = "scans"
+#: Synthetic bleeds take turns between these densities.
+HU_SETS: tuple[HuSet, ...] = ("bhsd", "acute")
+_PARTIAL = "partial"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to detect and what counts.
+
+    ``model`` is a model folder; ``synthetic`` the number of bleeds put into every scan
+    without one; ``min_brain_cm2`` the brain area from which on a slice counts.
+    """
+
+    detector: str
+    protocol: str
+    backend: str
+    model: Path
+    device: str
+    seed: int
+    synthetic: int = 0
+    min_brain_cm2: float = 10.0
+
+    def identity(self) -> dict[str, Any]:
+        """Everything but the scan that a detection depends on."""
+        from napari_rsna_inpaint.diffusion.model import model_sha256
+
+        calibration = (self.model / CALIBRATION).read_bytes()
+        return {
+            "version": __version__,
+            "detector": self.detector,
+            "protocol": self.protocol,
+            "backend": self.backend,
+            "seed": self.seed,
+            "model": model_sha256(self.model),
+            "calibration": hashlib.sha256(calibration).hexdigest(),
+        }
+
+
+@dataclass
+class Evaluation:
+    """Finished scans and those left out, each with the reason.
+
+    ``incomplete`` names scans with slices that could not be read.
+    """
+
+    summaries: list[ScanSummary] = field(default_factory=list)
+    refused: list[tuple[Case, str]] = field(default_factory=list)
+    unlabelled: list[Case] = field(default_factory=list)
+    incomplete: list[Case] = field(default_factory=list)
+
+
+def evaluate(
+    cases: Iterable[Case],
+    output: Path,
+    settings: Settings,
+    calibration: Calibration,
+    *,
+    truth: Path | None = None,
+    on_scan: Callable[[Case, str], None] | None = None,
+    on_progress: OnProgress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Evaluation:
+    """Score all scans by the detector and the baselines.
+
+    Parameters
+    ----------
+    cases
+        From `cases.read_cases`. Series without label or outline are listed, not computed.
+    output
+        Every finished detection is kept below ``scans``; the same detection is not computed
+        again, and an interrupted one goes on where it was.
+    calibration
+        Healthy HU for the baseline B2.
+    truth
+        Folder of outlines, see `truth.read_truth`.
+    on_scan
+        Called with each case and a line on how it went.
+    on_progress, cancelled
+        As for `detect`.
+
+    Raises
+    ------
+    Cancelled
+        ``partial`` is the ``Evaluation`` of the finished scans.
+    InputRefused
+        If not one scan could be evaluated.
+    """
+    found = Evaluation()
+    identity = settings.identity()
+
+    def say(case: Case, line: str) -> None:
+        if on_scan is not None:
+            on_scan(case, line)
+
+    for case in cases:
+        if case.source == "none" and not has_outlines(truth, case):
+            found.unlabelled.append(case)
+            say(case, "left out: no labels")
+            continue
+        try:
+            volume = read(case.path).finite()
+            scan = _Scan(case, volume, output / SCANS / case.folder_name, settings, identity)
+            for summary in scan.summaries(truth, calibration, on_progress, cancelled):
+                found.summaries.append(summary)
+                say(case, describe(summary))
+        except (InputRefused, ChoiceNeeded) as error:
+            found.refused.append((case, str(error)))
+            say(case, f"refused: {error}")
+            continue
+        except Cancelled as error:
+            raise Cancelled(str(error), found) from None
+        if any(note.code == "slice-refused" for note in volume.notes):
+            found.incomplete.append(case)
+    if not found.summaries:
+        reason = found.refused[0][1] if found.refused else "no series has labels or outlines."
+        raise InputRefused(f"No scan could be evaluated: {reason}")
+    return found
+
+
+def describe(summary: ScanSummary) -> str:
+    """One line on a finished scan."""
+    bleeding = int(((summary.bleed == 1) & summary.counted).sum())
+    n = int(summary.counted.sum())
+    kind = "" if summary.kind in ("reference", "visual") else f", {summary.kind.replace('_', ' ')}"
+    findings = summary.methods["ours"].n_candidates
+    return f"{n} slices, {bleeding} with bleed{kind}; {findings} findings; {summary.seconds:.0f} s"
+
+
+@dataclass
+class _Scan:
+    """One scan on its way through detection."""
+
+    case: Case
+    volume: CTVolume
+    folder: Path
+    settings: Settings
+    identity: dict[str, Any]
+
+    def summaries(
+        self,
+        truth: Path | None,
+        calibration: Calibration,
+        on_progress: OnProgress | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> Iterator[ScanSummary]:
+        """The scan as it is, then with each synthetic bleed."""
+        labels = slice_truth(self.case, self.volume)
+        outlines = read_truth(truth, self.case, self.volume, labels)
+        stored = self._detected(self.volume, self.folder, on_progress, cancelled)
+        kind = "visual" if self.case.source == "visual" else "reference"
+        as_it_is = summarise(
+            self.case,
+            kind,
+            self.volume,
+            stored,
+            labels,
+            outlines,
+            calibration,
+            min_brain_cm2=self.settings.min_brain_cm2,
+        )
+        yield as_it_is
+        if as_it_is.bleeding is not False:
+            return
+        brain = stored.whole_brain(self.volume.hu.shape)
+        del stored
+        for k in range(self.settings.synthetic):
+            hu_set = HU_SETS[k % len(HU_SETS)]
+            altered, mask, lesion = self._insert(brain, k, hu_set)
+            labels = _synthetic_labels(mask, lesion)
+            yield summarise(
+                self.case,
+                f"synthetic_{hu_set}",
+                altered,
+                self._detected(altered, self.folder / f"synthetic_{k}", on_progress, cancelled),
+                labels,
+                pixel_truth(mask, np.ones(len(mask), bool), altered, labels),
+                calibration,
+                min_brain_cm2=self.settings.min_brain_cm2,
+            )
+
+    def _detected(
+        self,
+        volume: CTVolume,
+        folder: Path,
+        on_progress: OnProgress | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> Stored:
+        """The stored detection, or a new one."""
+        if cancelled is not None and cancelled():
+            raise Cancelled
+        identity = {**self.identity, "pixels": pixel_sha256(volume)}
+        stored = store.load(folder, identity)
+        if stored is not None:
+            return stored
+        make_folder(folder)
+        detection = detect(
+            volume,
+            self.settings.detector,
+            protocol=self.settings.protocol,
+            model=self.settings.model,
+            device=self.settings.device,
+            backend=self.settings.backend,
+            seed=self.settings.seed,
+            store=folder / _PARTIAL,
+            on_progress=on_progress,
+            cancelled=cancelled,
+        )
+        stored = store.compact(detection, volume)
+        store.save(folder, stored, identity)
+        clear(folder / _PARTIAL)
+        return stored
+
+    def _insert(
+        self, brain: np.ndarray, k: int, hu_set: HuSet
+    ) -> tuple[CTVolume, np.ndarray, Lesion]:
+        """Put the ``k``-th bleed in; the subtypes take turns, one without place is passed over."""
+        name = int.from_bytes(hashlib.sha256(self.case.name.encode()).digest()[:4])
+        first = name + k // len(HU_SETS)
+        for turn in range(len(INSERTED)):
+            rng = np.random.default_rng([self.settings.seed, name, k, turn])
+            subtype = INSERTED[(first + turn) % len(INSERTED)]
+            try:
+                return insert_bleed(self.volume, brain, rng, subtype=subtype, hu_set=hu_set)
+            except InputRefused:
+                continue
+        raise InputRefused("No synthetic bleed finds a place in this scan.")
+
+
+def _synthetic_labels(mask: np.ndarray, lesion: Lesion) -> SliceTruth:
+    bleed = (mask.reshape(len(mask), -1).max(1) > 0).astype(np.int8)
+    chosen = np.array([name == lesion.subtype for name in SUBTYPES], np.int8)
+    return SliceTruth(bleed, bleed[:, None] * chosen)

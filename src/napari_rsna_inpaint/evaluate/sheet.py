@@ -1,0 +1,194 @@
+"""A contact sheet of the worst errors: what a reader would complain about first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from napari_rsna_inpaint import STATEMENT
+from napari_rsna_inpaint.detection.findings import EXTENT
+from napari_rsna_inpaint.evaluate import store
+from napari_rsna_inpaint.evaluate.cases import SUBTYPES, Case
+from napari_rsna_inpaint.evaluate.plots import save
+from napari_rsna_inpaint.evaluate.run import SCANS
+from napari_rsna_inpaint.evaluate.store import Stored
+from napari_rsna_inpaint.evaluate.summary import OURS, ScanSummary, labelled
+from napari_rsna_inpaint.io import read
+from napari_rsna_inpaint.volume import CTVolume
+
+#: Brain window: level 40, width 80 HU.
+WINDOW_HU = (0.0, 80.0)
+_COLUMNS = 4
+_PER_KIND = 8
+_PER_SCAN = 2
+_MARGIN_MM = 20.0
+_SCALE_MM = 50.0
+_FOOT = 0.7  # inch
+_HEAT, _FINDING = "#f5b942", "#ff4d3d"
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """One slice to show; ``finding`` is its number, 0 for a miss; lower ``rank`` is worse."""
+
+    case: Case
+    z: int
+    finding: int
+    rank: float
+    caption: str
+
+
+def draw_sheet(folder: Path, summaries: Sequence[ScanSummary]) -> Path | None:
+    """Write ``worst_errors.png``: false findings and missed slices, or nothing without either.
+
+    The scans are named by their number in ``scans.csv``; the picture holds no identifier.
+
+    Raises
+    ------
+    OutputFailed
+        If it cannot be written.
+    """
+    false: list[_Panel] = []
+    missed: list[_Panel] = []
+    for summary in summaries:
+        if summary.kind not in ("reference", "visual"):
+            continue
+        missed += _misses(summary)
+        stored = store.load(folder / SCANS / summary.case.folder_name)
+        if stored is not None:
+            false += _false_findings(summary, stored)
+    rows = [
+        ("False findings, highest score first", false),
+        ("Missed slices, lowest score first", missed),
+    ]
+    shown = [(title, sorted(panels, key=lambda p: p.rank)[:_PER_KIND]) for title, panels in rows]
+    shown = [(title, panels) for title, panels in shown if panels]
+    if not shown:
+        return None
+    return save(_figure(shown, folder), folder / "worst_errors.png", dpi=110)
+
+
+def _misses(summary: ScanSummary) -> list[_Panel]:
+    """Bleeding slices that no bright finding touches, the coldest of a scan first."""
+    ours = summary.methods[OURS]
+    at = np.flatnonzero(labelled(summary) & (summary.bleed == 1) & ~np.isfinite(ours.best))
+    coldest = at[np.argsort(ours.slices[at], kind="stable")][:_PER_SCAN]
+    return [
+        _Panel(
+            summary.case,
+            int(z),
+            0,
+            float(ours.slices[z]),
+            f"scan {summary.case.number}, slice {z}, slice score {ours.slices[z]:.1f}\n"
+            + ", ".join(np.array(SUBTYPES)[summary.subtypes[z] == 1]),
+        )
+        for z in coldest
+    ]
+
+
+def _false_findings(summary: ScanSummary, stored: Stored) -> list[_Panel]:
+    """Bright findings in slices that are all labelled without bleed."""
+    panels = []
+    for number, finding in enumerate(stored.findings, start=1):
+        first, last = finding.slices
+        if finding.sign != "hyper" or (summary.bleed[first : last + 1] != 0).any():
+            continue
+        largest = first + int((stored.labels[first : last + 1] == number).sum((1, 2)).argmax())
+        panels.append(
+            _Panel(
+                summary.case,
+                largest,
+                number,
+                -finding.score,
+                f"scan {summary.case.number}, slice {largest}\nscore {finding.score:.1f}, "
+                f"{finding.volume_ml:.1f} ml, {finding.mean_hu:.0f} HU",
+            )
+        )
+    return panels[:_PER_SCAN]
+
+
+def _figure(rows: list[tuple[str, list[_Panel]]], folder: Path) -> Figure:
+    lines = [-(-len(panels) // _COLUMNS) for _, panels in rows]
+    columns = min(_COLUMNS, max(len(panels) for _, panels in rows))
+    heights = [3.6 * line + 0.5 for line in lines]
+    figure = Figure(figsize=(3.0 * columns, sum(heights) + _FOOT), facecolor="black")
+    grid = figure.subfigures(len(rows) + 1, 1, height_ratios=[*heights, _FOOT], squeeze=False)
+    *parts, foot = grid[:, 0]
+    for part, line, (title, panels) in zip(parts, lines, rows, strict=True):
+        part.set_facecolor("black")
+        part.suptitle(title, color="white", fontsize=13, x=0.02, ha="left", y=0.99)
+        places = part.subplots(line, columns, squeeze=False).ravel()
+        part.subplots_adjust(0.01, 0.02, 0.99, 1 - 0.85 / (3.6 * line + 0.5), 0.04, 0.2)
+        for axes in places:
+            axes.set_axis_off()
+        for axes, panel in zip(places, panels, strict=False):
+            _draw(axes, panel, folder)
+    foot.set_facecolor("black")
+    foot.text(
+        0.02,
+        0.5,
+        f"Level 40, width 80 HU; patient's right on the left; bar 5 cm. Yellow: heatmap above "
+        f"{EXTENT:g}; red: the finding.\n{STATEMENT}",
+        color="#bbbbbb",
+        fontsize=8,
+        va="center",
+        wrap=True,
+    )
+    return figure
+
+
+def _draw(axes: Axes, panel: _Panel, folder: Path) -> None:
+    volume = read(panel.case.path)
+    stored = store.load(folder / SCANS / panel.case.folder_name)
+    if stored is None:
+        return
+    image = _canonical(volume, volume.hu[panel.z])
+    heat = _canonical(volume, _whole(stored, stored.heat, volume, panel.z))
+    labels = _canonical(volume, _whole(stored, stored.labels, volume, panel.z))
+    head = _crop(volume, stored, panel.z)
+    aspect = volume.spacing[1] / volume.spacing[2]
+    axes.imshow(image[head], cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], aspect=aspect)
+    _outline(axes, heat[head] > EXTENT, _HEAT, 0.9)
+    if panel.finding:
+        _outline(axes, labels[head] == panel.finding, _FINDING, 1.5)
+    axes.set_title(panel.caption, color="white", fontsize=9, loc="left", pad=4)
+    for x, ha, side in ((0.02, "left", "R"), (0.98, "right", "L")):
+        axes.text(x, 0.95, side, color="#999999", fontsize=8, ha=ha, transform=axes.transAxes)
+    rows, columns = image[head].shape
+    bar = _SCALE_MM / volume.spacing[2]
+    axes.plot([columns * 0.97 - bar, columns * 0.97], [rows * 0.98] * 2, color="#999999")
+
+
+def _outline(axes: Axes, region: npt.NDArray[np.bool_], color: str, width: float) -> None:
+    if region.any():
+        axes.contour(region.astype(float), [0.5], colors=color, linewidths=width)
+
+
+def _whole(
+    stored: Stored, values: npt.NDArray, volume: CTVolume, z: int
+) -> npt.NDArray[np.float32]:
+    plane = np.zeros(volume.hu.shape[1:], np.float32)
+    plane[stored.box[1:]] = values[z]
+    return plane
+
+
+def _canonical(volume: CTVolume, plane: npt.NDArray) -> npt.NDArray:
+    """View of a ``(y, x)`` slice with posterior down and the patient's left on the right."""
+    return np.flip(plane, tuple(axis - 1 for axis in volume.canonical_flips if axis > 0))
+
+
+def _crop(volume: CTVolume, stored: Stored, z: int) -> tuple[slice, slice]:
+    """The brain of a slice with a margin, canonical ``(y, x)``."""
+    inside = _canonical(volume, stored.whole_brain(volume.hu.shape)[z])
+    sides = []
+    for axis, step in ((1, volume.spacing[1]), (0, volume.spacing[2])):
+        at = np.flatnonzero(inside.any(axis))
+        margin = round(_MARGIN_MM / step)
+        sides.append(slice(max(0, at[0] - margin), at[-1] + margin + 1))
+    return sides[0], sides[1]
