@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_rsna_inpaint import STATEMENT
 from napari_rsna_inpaint.detection.names import protocols
+from napari_rsna_inpaint.diffusion import BACKENDS
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -35,7 +36,7 @@ def add_model(parser: ArgumentParser) -> None:
     """--model, --device, --backend, --seed."""
     parser.add_argument("--model", metavar="NAME|PATH", help="installed model or model folder")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--backend", choices=("torch", "onnx"), default="torch")
+    parser.add_argument("--backend", choices=BACKENDS, default="torch")
     parser.add_argument("--seed", type=not_negative, default=0, metavar="N")
 
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from napari_rsna_inpaint.diffusion import BACKENDS
 from napari_rsna_inpaint.diffusion.schedule import NoiseSchedule, cosine_schedule
 from napari_rsna_inpaint.diffusion.unet import PatchUNet, UNetConfig
 from napari_rsna_inpaint.errors import InputRefused
@@ -24,7 +25,6 @@ DEFAULT_MODEL = "rsna-healthy-v1"
 #: On a CPU PyTorch always computes this many images at once, filled up where there are
 #: fewer: its convolutions of another batch size differ in the last bits.
 CPU_IMAGES = 4
-BACKENDS = ("torch", "onnx")
 
 
 class ModelConfig(BaseModel):
@@ -255,7 +255,7 @@ def load_denoiser(
     device
         ``"auto"`` takes a CUDA GPU where there is one, else the CPU.
     backend
-        One of ``BACKENDS``.
+        One of ``diffusion.BACKENDS``.
 
     Raises
     ------
@@ -263,13 +263,13 @@ def load_denoiser(
         If the model, the device or the backend is not there.
     """
     if backend not in BACKENDS:
-        raise InputRefused(f"Unknown backend {backend!r}; choose {' or '.join(BACKENDS)}.")
+        raise InputRefused(f"Unknown backend {backend!r}; choose {', '.join(BACKENDS)}.")
     folder = find_model(model)
     config = load_config(folder)
-    if backend == "onnx":
+    if backend != "torch":
         from napari_rsna_inpaint.diffusion.onnx_denoiser import OnnxDenoiser
 
-        return OnnxDenoiser(folder, config, device)
+        return OnnxDenoiser(folder, config, backend=backend, device=device)
     return TorchDenoiser(load_network(folder, config), config, pick_device(device))
 
 

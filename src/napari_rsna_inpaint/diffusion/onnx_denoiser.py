@@ -20,7 +20,9 @@ from napari_rsna_inpaint.errors import InputRefused
 
 log = logging.getLogger(__name__)
 
-ONNX = "denoiser.onnx"
+#: File in the model folder and option of ``export-onnx`` that makes it, of every backend.
+FILES = {"onnx": "denoiser.onnx", "onnx-int8": "denoiser-int8.onnx"}
+_OPTIONS = {"onnx": "", "onnx-int8": "--int8 "}
 #: Keys of the metadata that say what an ONNX file was made of.
 CONFIG_KEY, WEIGHTS_KEY = "model_config", "weights_sha256"
 CUDA = "CUDAExecutionProvider"
@@ -29,10 +31,10 @@ CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 
 
 class OnnxDenoiser(BatchedDenoiser):
-    """The network of a model folder's ``denoiser.onnx``, run by ONNX Runtime.
+    """The network of a model folder's ONNX file, run by ONNX Runtime.
 
     On a CPU it computes one image at a time: larger batches are not faster there. A CUDA GPU
-    needs onnxruntime-gpu and a PyTorch that sees the GPU too.
+    needs onnxruntime-gpu and a PyTorch that sees the GPU too; ``onnx-int8`` runs on the CPU only.
 
     Raises
     ------
@@ -41,27 +43,31 @@ class OnnxDenoiser(BatchedDenoiser):
         or the device cannot be used.
     """
 
-    backend = "onnx"
-
-    def __init__(self, folder: Path, config: ModelConfig, device: str = "auto") -> None:
+    def __init__(
+        self, folder: Path, config: ModelConfig, *, backend: str = "onnx", device: str = "auto"
+    ) -> None:
         onnxruntime = import_onnxruntime()
-        path = folder / ONNX
-        export = f"'rsna-inpaint export-onnx --model {folder}'"
+        path = folder / FILES[backend]
+        export = f"'rsna-inpaint export-onnx {_OPTIONS[backend]}--model {folder}'"
         if not path.is_file():
-            raise InputRefused(f"The model {folder.name!r} has no {ONNX}; make it with {export}.")
+            raise InputRefused(
+                f"The model {folder.name!r} has no {path.name}; make it with {export}."
+            )
+        self.backend = backend
         self.config = config
-        self.device = _pick_device(onnxruntime, device)
+        self.device = _pick_device(onnxruntime, backend, device)
         try:
             self._session = open_session(path, cuda=self.device.type == "cuda")
         except Exception as error:  # its exceptions share no base class of their own
             raise InputRefused(
-                f"{ONNX} of the model {folder.name!r} cannot be loaded; make it anew with {export}."
+                f"{path.name} of the model {folder.name!r} cannot be loaded; "
+                f"make it anew with {export}."
             ) from error
         if self.device.type == "cuda" and CUDA not in self._session.get_providers():
             self.device = _without_cuda("cannot load its CUDA libraries", asked=device == "cuda")
         if not _made_of(self._session, folder, config):
             raise InputRefused(
-                f"{ONNX} of the model {folder.name!r} was made of other weights or settings; "
+                f"{path.name} of the model {folder.name!r} was made of other weights or settings; "
                 f"make it anew with {export}."
             )
         self.images_at_once = 1 if self.device.type == "cpu" else None
@@ -119,7 +125,11 @@ def _made_of(session: Any, folder: Path, config: ModelConfig) -> bool:
         return False
 
 
-def _pick_device(onnxruntime: ModuleType, device: str) -> torch.device:
+def _pick_device(onnxruntime: ModuleType, backend: str, device: str) -> torch.device:
+    if backend == "onnx-int8":
+        if device == "cuda":
+            raise InputRefused("The backend 'onnx-int8' gains on CPUs only; use --backend torch.")
+        return pick_device("cpu")
     picked = pick_device(device)
     if picked.type == "cuda" and CUDA not in onnxruntime.get_available_providers():
         return _without_cuda("was built without CUDA", asked=device == "cuda")

@@ -1,0 +1,64 @@
+"""What the network is fed in use, for quantizing it."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from napari_rsna_inpaint.brain import brain_mask
+from napari_rsna_inpaint.detection.grid import brain_grid, slice_context
+from napari_rsna_inpaint.diffusion.model import BatchedDenoiser, Condition
+from napari_rsna_inpaint.diffusion.onnx_int8 import NetworkCall
+from napari_rsna_inpaint.errors import InputRefused
+from napari_rsna_inpaint.inpaint.engine import Job, complete, job_seed
+from napari_rsna_inpaint.inpaint.grid import grid_holes
+from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS
+from napari_rsna_inpaint.volume import CTVolume
+
+
+class _Recorder:
+    """A denoiser that remembers what it was asked."""
+
+    def __init__(self, denoiser: BatchedDenoiser) -> None:
+        self.config, self.device = denoiser.config, denoiser.device
+        self.calls: list[NetworkCall] = []
+        self._denoiser = denoiser
+
+    def __call__(self, x_t: Tensor, t: int, condition: Condition) -> Tensor:
+        self.calls.append((condition.network_input(x_t).cpu().numpy(), t))
+        return self._denoiser(x_t, t, condition)
+
+
+def network_inputs(
+    volume: CTVolume, denoiser: BatchedDenoiser, *, n_slices: int = 4, seed: int = 0
+) -> list[NetworkCall]:
+    """Record the network calls of the ``full`` protocol on some holes of some slices.
+
+    Raises
+    ------
+    InputRefused
+        If there is no brain in the volume.
+    """
+    volume = volume.finite()
+    mask = volume.to_canonical(brain_mask(volume))
+    config, protocol = denoiser.config, PROTOCOLS["full"]
+    grid = brain_grid(volume, mask, config)
+    with_brain = grid.slices_with(mask)
+    if not with_brain:
+        raise InputRefused("No brain was found in this series; is it an axial head CT?")
+    hu = volume.to_canonical(volume.hu)
+    sizes = tuple(max(1, round(size / config.pixel_mm)) for size in protocol.sizes_mm)
+    rng = np.random.default_rng(seed)
+    jobs = []
+    # not the ends, where there is little brain
+    for place in np.linspace(0.15, 0.85, n_slices):
+        z = with_brain[int(place * len(with_brain))]
+        context = slice_context(hu, mask, grid, z)
+        holes = list(grid_holes(context.brain, sizes, protocol.offsets, protocol.period))
+        for number in rng.choice(len(holes), min(4, len(holes)), replace=False):
+            hole = holes[number]
+            jobs.append(Job(context, hole.mask, job_seed(seed, z, hole.number), hole.scale))
+    recorder = _Recorder(denoiser)
+    for _ in complete(jobs, recorder, protocol.sampling, batch_size=4):
+        pass
+    return recorder.calls
