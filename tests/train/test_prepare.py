@@ -267,6 +267,21 @@ def test_nifti_files_are_series_and_take_their_labels_by_name(tmp_path):
     assert b.labels.tolist() == [-1] * N
 
 
+def test_a_copy_of_a_series_elsewhere_is_left_out(tmp_path):
+    """Even if its pixels differ, say in the air around the head."""
+    head = slices(1, "ID_one", "ID_a")
+    save(tmp_path / "data" / "raw", head, names(head))
+    for ds in head:
+        ds.PixelData = bytes(len(ds.PixelData))
+    save(tmp_path / "data" / "second", head, names(head))
+    run(job(tmp_path / "data", tmp_path / "out"))
+    (series,) = open_dataset(tmp_path / "out")
+    assert series.name == "raw"
+    rows = report(tmp_path / "out").values()
+    copies = [row["name"] for row in rows if row["reason"] == "another copy of a slice"]
+    assert sorted(copies) == sorted(f"second/{name}" for name in names(head))
+
+
 def test_labels_follow_their_slices_whatever_the_order_of_the_files(tmp_path):
     """The last file lies lowest in the head."""
     head = slices(1, "ID_one", "ID_a")[::-1]

@@ -39,6 +39,7 @@ from napari_rsna_inpaint.train.sources import (
     in_fixed_order,
     is_nifti,
     nifti_series,
+    without_copies,
 )
 from napari_rsna_inpaint.train.workers import in_order
 
@@ -153,7 +154,7 @@ def _find(
     # folders may overlap
     files = list({f.path: f for f in listed if Path(f.path).name not in TABLES}.values())
     others = [file for file in files if not is_nifti(file.path)]
-    headers = _headers(others, job, on_progress, cancelled)
+    headers = without_copies(others, _headers(others, job, on_progress, cancelled))
     choice = {"unlabelled_healthy": job.unlabelled_healthy}
     sources = nifti_series((f for f in files if is_nifti(f.path)), labels, **choice)
     sources += dicom_series(others, headers, labels, **choice)

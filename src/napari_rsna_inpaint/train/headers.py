@@ -50,14 +50,14 @@ class DataFile(NamedTuple):
 class FileHeader(NamedTuple):
     """What the header of a file says, free of names.
 
-    ``patient`` and ``series`` are keys (hashes), ``slice_id`` the SOP instance UID or the
-    file's name; ``private`` tells that the path repeats the patient's name or ID;
-    ``problem`` why the file cannot be used, or nothing.
+    ``patient`` and ``series`` are keys (hashes), ``sop_uid`` may be empty; ``private`` tells
+    that the path repeats the patient's name or ID; ``problem`` why the file cannot be used, or
+    nothing.
     """
 
     patient: str = ""
     series: str = ""
-    slice_id: str = ""
+    sop_uid: str = ""
     private: bool = False
     problem: str = ""
 
@@ -150,6 +150,6 @@ def _read_header(file: DataFile) -> FileHeader:
         # Without an ID, at most the series of one study are known to be one patient's.
         patient=short_hash(patient or study or series),
         series=short_hash(patient, study, series),
-        slice_id=sop or path.name,
+        sop_uid=sop,
         private=any(len(word) > 2 and word in file.name.casefold() for word in words),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_rsna_inpaint.train.headers import DataFile, FileHeader, short_hash
-from napari_rsna_inpaint.train.labels import NO, YES, Labels
+from napari_rsna_inpaint.train.labels import NO, UNKNOWN, YES, Labels
 
 
 @dataclass(frozen=True)
@@ -101,19 +101,11 @@ def dicom_series(
     for series, indices in groups.items():
         members = [files[i] for i in indices]
         own_folder = len(owners[os.path.dirname(members[0].path)]) == 1
-        known: dict[str, int] = {}
-        doubtful = set()
-        for file, i in zip(members, indices, strict=True):
-            slice_id = headers[i].slice_id
-            stem = Path(file.path).stem
-            label = labels.of(slice_id, stem)
-            if label in (NO, YES):
-                known[slice_id] = label
-            if labels.doubtful & {slice_id, stem}:
-                doubtful.add(slice_id)
-        positive = YES in known.values()
-        complete = len(known) == len({headers[i].slice_id for i in indices})
         private = any(headers[i].private for i in indices)
+        names = {_slice_id(files[i], headers[i]): Path(files[i].path).stem for i in indices}
+        told = {slice_id: labels.of(slice_id, stem) for slice_id, stem in names.items()}
+        known = {slice_id: label for slice_id, label in told.items() if label != UNKNOWN}
+        vouched = unlabelled_healthy and not known
         found.append(
             SeriesSource(
                 name=series if private else _place(members, own_folder) or series,
@@ -121,11 +113,31 @@ def dicom_series(
                 patient=headers[indices[0]].patient,
                 files=tuple(file.path for file in members),
                 labels=known,
-                doubtful=frozenset(doubtful),
-                healthy=not positive and (complete or (not known and unlabelled_healthy)),
+                doubtful=frozenset(i for i, stem in names.items() if labels.doubtful & {i, stem}),
+                healthy=vouched or all(label == NO for label in told.values()),
             )
         )
     return found
+
+
+def _slice_id(file: DataFile, header: FileHeader) -> str:
+    """Name of the slice as in `CTVolume.slice_ids`, without ``[frame]``."""
+    return header.sop_uid or os.path.basename(file.path)
+
+
+def without_copies(files: Sequence[DataFile], headers: Sequence[FileHeader]) -> list[FileHeader]:
+    """The headers; slices of a series that lie in two folders count where they come first.
+
+    Within one folder the reader judges what shares a SOP instance UID.
+    """
+    first: dict[tuple[str, str], str] = {}
+    kept = []
+    for file, header in zip(files, headers, strict=True):
+        folder = os.path.dirname(file.path)
+        if header.sop_uid and first.setdefault((header.series, header.sop_uid), folder) != folder:
+            header = FileHeader(problem="another copy of a slice")
+        kept.append(header)
+    return kept
 
 
 def _place(members: Sequence[DataFile], own_folder: bool) -> str:
