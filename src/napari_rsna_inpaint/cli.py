@@ -17,6 +17,7 @@ from napari_rsna_inpaint.commands import (
     export_onnx,
     info,
     mask,
+    models,
     prepare,
     reinpaint,
     train,
@@ -36,6 +37,7 @@ COMMANDS = {
     "calibrate": calibrate,
     "evaluate": evaluate,
     "export-onnx": export_onnx,
+    "models": models,
 }
 
 

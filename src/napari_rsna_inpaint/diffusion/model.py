@@ -122,9 +122,8 @@ class BatchedDenoiser(ABC):
         n = len(inputs)
         missing = -n % self.images_at_once
         inputs = torch.cat([inputs, inputs.new_zeros(missing, *inputs.shape[1:])])
-        return torch.cat([self._evaluate(part, t) for part in inputs.split(self.images_at_once)])[
-            :n
-        ]
+        parts = inputs.split(self.images_at_once)
+        return torch.cat([self._evaluate(part, t) for part in parts])[:n]
 
     @abstractmethod
     def _evaluate(self, inputs: Tensor, t: int) -> Tensor:
@@ -157,6 +156,11 @@ def models_folder() -> Path:
     return Path(str(files("napari_rsna_inpaint"))) / "models"
 
 
+def installed_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.parent.name for path in models_folder().glob(f"*/{WEIGHTS}"))
+
+
 def find_model(model: str | Path | None = None) -> Path:
     """Folder of a model by name or path; None gives the default model.
 
@@ -165,7 +169,7 @@ def find_model(model: str | Path | None = None) -> Path:
     InputRefused
         If there is no such model.
     """
-    installed = sorted(p.parent.name for p in models_folder().glob(f"*/{WEIGHTS}"))
+    installed = installed_models()
     if model is None:
         if not installed:
             raise InputRefused("No model is installed; name one by its folder with --model.")
