@@ -55,6 +55,10 @@ DEFINITIONS = {
     "false_per_scan_at_80_lesions": "false findings per scan at the threshold that keeps 80 % of "
     "the lesions; null: not reached",
 }
+_PIXEL_MEASURES = (
+    *("pixel_auprc", "pixel_auroc", "pixel_ceil_dice", "pixel_dice_drawn", "pixel_pro"),
+    *("mean_auprc", "mean_auroc", "mean_ceil_dice", "mean_dice_drawn"),
+)
 
 
 @dataclass(frozen=True)
@@ -214,6 +218,8 @@ def _by_touch(e: Evidence, patients: Array) -> dict[str, Array]:
 
 def _by_pixel(e: Evidence, patients: Array) -> dict[str, Array]:
     p = e.pixels
+    if not len(p.patient):
+        return dict.fromkeys(_PIXEL_MEASURES, np.full(len(patients), np.nan))
     weights = patients[:, p.patient]
     sweep = Sweep.of_histograms(weights @ p.positive, weights @ p.negative, e.top)
     drawn = weights @ p.drawn

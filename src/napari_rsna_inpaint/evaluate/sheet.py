@@ -33,7 +33,7 @@ _FOOT = 0.7  # inch
 _HEAT, _FINDING = "#f5b942", "#ff4d3d"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Panel:
     """One slice to show; ``finding`` is its number, 0 for a miss; lower ``rank`` is worse."""
 
@@ -42,6 +42,16 @@ class _Panel:
     finding: int
     rank: float
     caption: str
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What a panel shows, all ``(y, x)`` canonical; ``spacing`` of its pixels, mm."""
+
+    image: npt.NDArray[np.float32]
+    hot: npt.NDArray[np.bool_]
+    finding: npt.NDArray[np.bool_]
+    spacing: tuple[float, float]
 
 
 def draw_sheet(folder: Path, summaries: Sequence[ScanSummary]) -> Path | None:
@@ -127,8 +137,10 @@ def _figure(rows: list[tuple[str, list[_Panel]]], folder: Path) -> Figure:
         part.subplots_adjust(0.01, 0.02, 0.99, 1 - 0.85 / (3.6 * line + 0.5), 0.04, 0.2)
         for axes in places:
             axes.set_axis_off()
+        pictures = _pictures(panels, folder)
         for axes, panel in zip(places, panels, strict=False):
-            _draw(axes, panel, folder)
+            if panel in pictures:
+                _draw(axes, panel, pictures[panel])
     foot.set_facecolor("black")
     foot.text(
         0.02,
@@ -143,25 +155,43 @@ def _figure(rows: list[tuple[str, list[_Panel]]], folder: Path) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, panel: _Panel, folder: Path) -> None:
-    volume = read(panel.case.path)
-    stored = store.load(folder / SCANS / panel.case.folder_name)
-    if stored is None:
-        return
-    image = _canonical(volume, volume.hu[panel.z])
-    heat = _canonical(volume, _whole(stored, stored.heat, volume, panel.z))
-    labels = _canonical(volume, _whole(stored, stored.labels, volume, panel.z))
-    head = _crop(volume, stored, panel.z)
-    aspect = volume.spacing[1] / volume.spacing[2]
-    axes.imshow(image[head], cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], aspect=aspect)
-    _outline(axes, heat[head] > EXTENT, _HEAT, 0.9)
-    if panel.finding:
-        _outline(axes, labels[head] == panel.finding, _FINDING, 1.5)
+def _pictures(panels: Sequence[_Panel], folder: Path) -> dict[_Panel, _Picture]:
+    """Read every scan once; only what is shown stays in memory."""
+    pictures = {}
+    for name in {panel.case.folder_name for panel in panels}:
+        stored = store.load(folder / SCANS / name)
+        if stored is None:
+            continue
+        here = [panel for panel in panels if panel.case.folder_name == name]
+        volume = read(here[0].case.path)
+        for panel in here:
+            head = _crop(volume, stored, panel.z)
+            heat = _whole(stored, stored.heat, volume, panel.z) > EXTENT
+            finding = _whole(stored, stored.labels, volume, panel.z) == max(panel.finding, 1)
+            pictures[panel] = _Picture(
+                image=_canonical(volume, volume.hu[panel.z])[head].astype(np.float32),
+                hot=_canonical(volume, heat)[head].copy(),
+                finding=_canonical(volume, finding & (panel.finding > 0))[head].copy(),
+                spacing=volume.spacing[1:],
+            )
+    return pictures
+
+
+def _draw(axes: Axes, panel: _Panel, picture: _Picture) -> None:
+    axes.imshow(
+        picture.image,
+        cmap="gray",
+        vmin=WINDOW_HU[0],
+        vmax=WINDOW_HU[1],
+        aspect=picture.spacing[0] / picture.spacing[1],
+    )
+    _outline(axes, picture.hot, _HEAT, 0.9)
+    _outline(axes, picture.finding, _FINDING, 1.5)
     axes.set_title(panel.caption, color="white", fontsize=9, loc="left", pad=4)
     for x, ha, side in ((0.02, "left", "R"), (0.98, "right", "L")):
         axes.text(x, 0.95, side, color="#999999", fontsize=8, ha=ha, transform=axes.transAxes)
-    rows, columns = image[head].shape
-    bar = _SCALE_MM / volume.spacing[2]
+    rows, columns = picture.image.shape
+    bar = _SCALE_MM / picture.spacing[1]
     axes.plot([columns * 0.97 - bar, columns * 0.97], [rows * 0.98] * 2, color="#999999")
 
 
