@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="INPUT",
-        help="scans that show --int8 the range of its numbers (default: the built-in phantom)",
+        help="scans that show --int8 the range of its numbers (default: built-in phantoms)",
     )
 
 
@@ -71,5 +71,7 @@ def _calls(folder: Path, scans: Iterable[Path] | None) -> list[NetworkCall]:
     from napari_rsna_inpaint.io import read
 
     denoiser = load_denoiser(folder, device="cpu")
-    volumes = map(read, scans) if scans else [head_phantom(seed=5).volume]
+    # blood drives the activations further than healthy brain does
+    phantoms = (head_phantom(seed=5), head_phantom(seed=6, bleed="intraparenchymal"))
+    volumes = map(read, scans) if scans else (phantom.volume for phantom in phantoms)
     return [call for volume in volumes for call in network_inputs(volume, denoiser)]
