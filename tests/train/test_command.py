@@ -94,3 +94,9 @@ def test_a_batch_that_processes_cannot_share_is_refused(folder, tmp_path, monkey
     monkeypatch.setenv("WORLD_SIZE", "3")
     assert main(command(folder, tmp_path / "run")) == 3
     assert "--batch-size" in capsys.readouterr().err
+
+
+def test_an_output_folder_that_cannot_be_is_named(folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(command(folder, tmp_path / "file" / "run")) == 1
+    assert "-o" in capsys.readouterr().err

@@ -127,8 +127,10 @@ def test_patients_kept_for_validation_are_not_trained_on():
     assert [one.name for one in validation] == ["a"]
     with pytest.raises(InputRefused, match="No series is named 'x'"):
         split(many, ["x", "a"])
-    with pytest.raises(InputRefused, match="not healthy"):
+    with pytest.raises(InputRefused, match="not known to be healthy"):
         split(many, ["d"])
+    with pytest.raises(InputRefused, match="no healthy series"):
+        split(many, ["a", "c"])
 
 
 @given(st.lists(st.tuples(st.sampled_from("pqrs"), st.booleans(), st.booleans()), max_size=8))
@@ -136,7 +138,8 @@ def test_patients_kept_for_validation_are_not_trained_on():
 def test_no_patient_is_on_both_sides(drawn):
     many = [named(str(i), patient, healthy) for i, (patient, healthy, _) in enumerate(drawn)]
     held = [str(i) for i, (_, healthy, keep) in enumerate(drawn) if keep and healthy]
-    training, validation = split(many, held)
+    training, validation = split([*many, named("last", "z")], held)
     assert [one.name for one in validation] == held
+    assert training[-1].name == "last"
     assert not {one.patient for one in training} & {one.patient for one in validation}
     assert all(one.healthy for one in training)

@@ -69,7 +69,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help="processes that prepare batches (default: none on a CPU, all cores for a GPU)",
     )
-    parser.add_argument("--config", type=Path, metavar="JSON", help="further settings")
+    parser.add_argument(
+        "--config", type=Path, metavar="JSON", help="further settings, as in train.json of a run"
+    )
 
 
 def run(arguments: Namespace) -> int:

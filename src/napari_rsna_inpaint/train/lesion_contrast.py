@@ -13,12 +13,11 @@ from torch import Tensor
 
 from napari_rsna_inpaint.detection.heatmap import SMOOTHING_MM, smooth_inside
 from napari_rsna_inpaint.diffusion.model import Condition, ModelConfig
+from napari_rsna_inpaint.evaluate.lesions import HU
 from napari_rsna_inpaint.inpaint.grid import grid_holes
 from napari_rsna_inpaint.train.dataset import Triplet
 from napari_rsna_inpaint.train.holes import blob
 
-#: Mean and spread of the HU of intraparenchymal bleeds (BHSD data set).
-BLEED_HU = (47.5, 9.0)
 #: A painted bleed is at least this much denser than what it covers, HU.
 MIN_DIFFERENCE_HU = 8.0
 #: Median radius, mm, and spread of its logarithm; no bleed is larger than the maximum.
@@ -36,7 +35,8 @@ def paint_bleed(
 ) -> tuple[Triplet, npt.NDArray[np.bool_]]:
     """Paint one bleed into a slice and, as it reaches on, into its neighbours.
 
-    Tissue texture and noise stay, so that only the HU give the bleed away.
+    Its mean HU is drawn as for bleeds of the BHSD data set. Texture and noise of the tissue
+    stay, so that only the HU give the bleed away.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def paint_bleed(
     lesion[tuple(center)] = True
     amount = ndimage.gaussian_filter(lesion.astype(np.float32), EDGE) * triplet.brain
     covered = float(triplet.hu[1].numpy()[lesion].mean())
-    difference = max(rng.normal(*BLEED_HU) - covered, MIN_DIFFERENCE_HU)
+    difference = max(rng.normal(*HU["bhsd"]["intraparenchymal"]) - covered, MIN_DIFFERENCE_HU)
     return replace(triplet, hu=triplet.hu + difference * torch.from_numpy(amount)), lesion
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.errors import InputRefused
+from napari_rsna_inpaint.evaluate.lesion_shapes import read_shape
 
 #: One axial slice of a lesion, ``(y, x)``, and its pixel spacing, ``(y, x)`` mm.
 Outline = tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]
@@ -74,8 +75,6 @@ def _any_pixel(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDA
 
 
 def _outlines(path: Path) -> list[Outline]:
-    from napari_rsna_inpaint.evaluate.lesion_shapes import read_shape
-
     lesion = read_shape(path)
     slices = [s for s in lesion.mask if s.any()]
     return [(s, np.array(lesion.spacing[1:])) for s in slices]

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_rsna_inpaint.detection.files import make_folder
 from napari_rsna_inpaint.diffusion.model import (
     Condition,
     TorchDenoiser,
@@ -135,10 +136,12 @@ class Trainer:
         ------
         Cancelled
             After saving.
+        OutputFailed
+            If the folder cannot be written.
         """
         records = None
         if self.is_main:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             write_json(self.folder / "train.json", self.config.model_dump(mode="json"))
             records = Records(self.folder, self.step)
         loader = batches(

@@ -23,7 +23,7 @@ def split(
     Raises
     ------
     InputRefused
-        If a name is unknown or not that of a healthy series.
+        If a name is unknown or not that of a healthy series, or nothing is left to train on.
     """
     names = set(held_out)
     unknown = names - {one.name for one in series}
@@ -33,8 +33,13 @@ def split(
     unhealthy = sorted(one.name for one in validation if not one.healthy)
     if unhealthy:
         raise InputRefused(
-            f"The series {unhealthy[0]!r} is labelled as not healthy; validate on healthy ones."
+            f"The series {unhealthy[0]!r} is not known to be healthy; validate on healthy ones."
         )
     patients = {one.patient for one in validation}
     training = [one for one in series if one.healthy and one.patient not in patients]
+    if not training:
+        raise InputRefused(
+            "The data folders hold no healthy series to train on; give prepare their labels, or "
+            "--unlabelled healthy if all unlabelled ones are."
+        )
     return training, validation
