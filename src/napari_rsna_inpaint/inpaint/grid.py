@@ -58,6 +58,11 @@ def squares(
     return hidden[0][:, None] & hidden[1][None, :]
 
 
+def tile_offset(fraction: tuple[float, float], size: int) -> tuple[int, int]:
+    """Shift ``(y, x)`` of a tiling in pixels, from the fraction of the size of its squares."""
+    return round(fraction[0] * size), round(fraction[1] * size)
+
+
 def grid_holes(
     brain: npt.NDArray[np.bool_],
     sizes: tuple[int, ...],
@@ -83,7 +88,7 @@ def grid_holes(
     number = 0
     for scale, size in enumerate(sizes):
         for fraction in offsets:
-            offset = (round(fraction[0] * size), round(fraction[1] * size))
+            offset = tile_offset(fraction, size)
             for phase in np.ndindex(period, period):
                 mask = squares(brain.shape, size, offset, period, phase) & brain
                 if mask.any():
