@@ -203,7 +203,7 @@ def test_a_head_without_ventricles_is_refused() -> None:
     positions = np.arange(len(hu))[:, None] * affine[:3, 0]
     volume = CTVolume(hu=hu, affine=affine, positions=positions)
     for subtype in ("intraventricular", "subarachnoid"):
-        with pytest.raises(InputRefused, match=f"no place for a {subtype}"):
+        with pytest.raises(InputRefused, match=f"no place for the bleed .{subtype}"):
             insert_bleed(volume, brain, np.random.default_rng(0), subtype=subtype)
     with pytest.raises(InputRefused, match="no place"):
         insert_bleed(volume, brain & False, np.random.default_rng(0), subtype="epidural")

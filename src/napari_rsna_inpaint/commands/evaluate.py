@@ -52,6 +52,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help="put N synthetic bleeds, one at a time, into every scan without bleed",
     )
+    parser.add_argument(
+        "--shapes",
+        type=Path,
+        metavar="FOLDER",
+        help="NIfTI masks of real bleeds as outlines of the synthetic ones in the brain",
+    )
     parser.add_argument("--detector", default="grid", metavar="NAME")
     add_protocol(parser)
     add_model(parser)
@@ -77,9 +83,10 @@ def run(arguments: Namespace) -> int:
     from napari_rsna_inpaint.evaluate.run import Settings, evaluate
 
     say_statement()
-    for folder, option in ((arguments.data, "--data"), (arguments.truth, "--truth")):
+    for option in ("data", "truth", "shapes"):
+        folder = getattr(arguments, option)
         if folder is not None and not folder.is_dir():
-            raise InputRefused(f"There is no folder {folder}; check {option}.")
+            raise InputRefused(f"There is no folder {folder}; check --{option}.")
     cases = read_cases(arguments.data, arguments.labels, arguments.series)
     # Whatever would refuse every scan is said before the first one.
     model = find_model(arguments.model)
@@ -94,6 +101,7 @@ def run(arguments: Namespace) -> int:
         device=arguments.device,
         seed=arguments.seed,
         synthetic=arguments.synthetic,
+        shapes=tuple(sorted(arguments.shapes.glob("*.nii*"))) if arguments.shapes else (),
         min_brain_cm2=arguments.min_brain_cm2,
     )
     with progress_bar() as bar, stop_on_interrupt() as stop:

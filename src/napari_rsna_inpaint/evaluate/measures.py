@@ -38,8 +38,8 @@ DEFINITIONS = {
     "pixel_auprc": "average precision of pixels in the mask, pooled over scans with outlined "
     "bleeds",
     "pixel_auroc": "AUROC of the same pixels",
-    "pixel_ceil_dice": "Dice at the single best threshold over all scans (chosen on the truth: "
-    "an upper bound)",
+    "pixel_ceil_dice": "Dice of the map at its single best threshold over all scans, which is "
+    "chosen on the truth",
     "pixel_dice_drawn": "Dice of the findings as drawn: threshold from healthy scans, not from "
     "the truth",
     "pixel_pro": "mean per-region overlap, averaged over false positive rates 0 to 0.3",

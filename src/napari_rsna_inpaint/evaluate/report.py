@@ -38,6 +38,8 @@ TITLES = {
     "synthetic_bhsd": "Synthetic bleeds, densities of BHSD",
     "synthetic_acute": "Synthetic bleeds, acute densities",
 }
+#: Below this number a percentile interval is much too narrow.
+FEW_PATIENTS = 20
 _ROWS = {
     "slice_auroc": "slice AUROC",
     "slice_ap": "slice average precision",
@@ -148,6 +150,7 @@ def write_report(
             "bootstrap": resamples,
             "min_brain_cm2": settings.min_brain_cm2,
             "synthetic": settings.synthetic,
+            "shapes": len(settings.shapes),
         },
         "refused": [{"series": case.name, "reason": why} for case, why in found.refused],
         "unlabelled": [case.name for case in found.unlabelled],
@@ -192,6 +195,8 @@ def markdown(content: Mapping[str, Any]) -> str:
     ]
     for name, table in content["sets"].items():
         lines += ["", f"## {TITLES[name]}", "", _count_line(table["counts"]), ""]
+        if table["counts"]["patients"] < FEW_PATIENTS:
+            lines += ["So few patients say little, and so do their intervals.", ""]
         columns = list(table["methods"])
         lines += [
             "| | " + " | ".join(columns) + " |",
@@ -212,18 +217,18 @@ def markdown(content: Mapping[str, Any]) -> str:
 
 def _count_line(count: Mapping[str, int]) -> str:
     line = (
-        f"{count['patients']} patients; {count['scans']} scans, {count['scans_bleeding']} "
-        f"bleeding, {count['scans_without_bleed']} without bleed; {count['slices']} slices, "
-        f"{count['slices_bleeding']} with bleed"
+        f"Patients: {count['patients']}. Scans: {count['scans']}, {count['scans_bleeding']} "
+        f"bleeding, {count['scans_without_bleed']} without bleed. Slices: {count['slices']}, "
+        f"{count['slices_bleeding']} with bleed."
     )
     if count["lesions"]:
-        line += f"; {count['lesions']} outlined lesions in {count['scans_outlined']} scans"
-    return line + "."
+        line += f" Outlined lesions: {count['lesions']}, in {count['scans_outlined']} scans."
+    return line
 
 
 def _cell(entry: Mapping[str, Any]) -> str:
     value, low, high = (_short(entry[key]) for key in ("value", "low", "high"))
-    return value if value == "-" else f"{value} ({low} to {high})"
+    return value if value == low == high else f"{value} ({low} to {high})"
 
 
 def _short(value: float) -> str:

@@ -17,18 +17,15 @@ from napari_rsna_inpaint.detection.resume import clear
 from napari_rsna_inpaint.detection.run import OnProgress, detect, pixel_sha256
 from napari_rsna_inpaint.errors import Cancelled, ChoiceNeeded, InputRefused
 from napari_rsna_inpaint.evaluate import store
-from napari_rsna_inpaint.evaluate.cases import SUBTYPES, Case, SliceTruth, slice_truth
-from napari_rsna_inpaint.evaluate.lesions import SUBTYPES as INSERTED
-from napari_rsna_inpaint.evaluate.lesions import HuSet, Lesion, insert_bleed
+from napari_rsna_inpaint.evaluate.cases import Case, slice_truth
 from napari_rsna_inpaint.evaluate.store import Stored
 from napari_rsna_inpaint.evaluate.summary import ScanSummary, summarise
+from napari_rsna_inpaint.evaluate.synthetic import synthetic_bleed
 from napari_rsna_inpaint.evaluate.truth import has_outlines, pixel_truth, read_truth
 from napari_rsna_inpaint.io import read
 from napari_rsna_inpaint.volume import CTVolume
 
 SCANS = "scans"
-#: Synthetic bleeds take turns between these densities.
-HU_SETS: tuple[HuSet, ...] = ("bhsd", "acute")
 _PARTIAL = "partial"
 
 
@@ -37,7 +34,8 @@ class Settings:
     """How to detect and what counts.
 
     ``model`` is a model folder; ``synthetic`` the number of bleeds put into every scan
-    without one; ``min_brain_cm2`` the brain area from which on a slice counts.
+    without one, ``shapes`` their outlines; ``min_brain_cm2`` the brain area from which on a
+    slice counts.
     """
 
     detector: str
@@ -47,6 +45,7 @@ class Settings:
     device: str
     seed: int
     synthetic: int = 0
+    shapes: tuple[Path, ...] = ()
     min_brain_cm2: float = 10.0
 
     def identity(self) -> dict[str, Any]:
@@ -193,16 +192,22 @@ class _Scan:
         brain = stored.whole_brain(self.volume.hu.shape)
         del stored
         for k in range(self.settings.synthetic):
-            hu_set = HU_SETS[k % len(HU_SETS)]
-            altered, mask, lesion = self._insert(brain, k, hu_set)
-            labels = _synthetic_labels(mask, lesion)
+            bleed = synthetic_bleed(
+                self.volume,
+                brain,
+                self.case.name,
+                k,
+                seed=self.settings.seed,
+                shapes=self.settings.shapes,
+            )
+            folder = self.folder / f"synthetic_{k}"
             yield summarise(
                 self.case,
-                f"synthetic_{hu_set}",
-                altered,
-                self._detected(altered, self.folder / f"synthetic_{k}", on_progress, cancelled),
-                labels,
-                pixel_truth(mask, np.ones(len(mask), bool), altered, labels),
+                f"synthetic_{bleed.hu_set}",
+                bleed.volume,
+                self._detected(bleed.volume, folder, on_progress, cancelled),
+                bleed.labels,
+                pixel_truth(bleed.mask, np.ones(len(bleed.mask), bool), bleed.volume, bleed.labels),
                 calibration,
                 min_brain_cm2=self.settings.min_brain_cm2,
             )
@@ -238,24 +243,3 @@ class _Scan:
         store.save(folder, stored, identity)
         clear(folder / _PARTIAL)
         return stored
-
-    def _insert(
-        self, brain: np.ndarray, k: int, hu_set: HuSet
-    ) -> tuple[CTVolume, np.ndarray, Lesion]:
-        """Put the ``k``-th bleed in; the subtypes take turns, one without place is passed over."""
-        name = int.from_bytes(hashlib.sha256(self.case.name.encode()).digest()[:4])
-        first = name + k // len(HU_SETS)
-        for turn in range(len(INSERTED)):
-            rng = np.random.default_rng([self.settings.seed, name, k, turn])
-            subtype = INSERTED[(first + turn) % len(INSERTED)]
-            try:
-                return insert_bleed(self.volume, brain, rng, subtype=subtype, hu_set=hu_set)
-            except InputRefused:
-                continue
-        raise InputRefused("No synthetic bleed finds a place in this scan.")
-
-
-def _synthetic_labels(mask: np.ndarray, lesion: Lesion) -> SliceTruth:
-    bleed = (mask.reshape(len(mask), -1).max(1) > 0).astype(np.int8)
-    chosen = np.array([name == lesion.subtype for name in SUBTYPES], np.int8)
-    return SliceTruth(bleed, bleed[:, None] * chosen)
