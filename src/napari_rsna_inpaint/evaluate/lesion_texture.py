@@ -14,6 +14,7 @@ FloatArray = npt.NDArray[np.float32]
 _STEP_MM = 1.5  # sampling of the fractal fields
 _WINDOW_MM = 3.5  # half width of the window of `tissue`
 _SAMPLES = 3  # samples of that window on each side
+_SOFT_HU = (-30.0, 70.0)  # bounds of what the brain and its fluids hold
 _RANGE_HU = 10.0  # pixels that differ more belong to another tissue
 
 
@@ -80,16 +81,21 @@ def tissue(hu: npt.NDArray, step: tuple[float, float]) -> FloatArray:
 
     Returns
     -------
-    ``(z, y, x)`` float32 HU; bone and air are drawn towards soft tissue.
+    ``(z, y, x)`` float32 HU. Bone, calcifications and air take no part; they hold the
+    tissue around them, or -30 or 70 HU where there is none.
     """
-    image = np.clip(hu, -30, 120).astype(np.float32)
-    guide = gaussian_filter(image, (0, *(max(0.7 / mm, 0.8) for mm in step)))
+    image = np.clip(hu, *_SOFT_HU).astype(np.float32)
+    soft = (image > _SOFT_HU[0]) & (image < _SOFT_HU[1])
+    known = soft.astype(np.float32)
+    sigma = (0, *(max(0.7 / mm, 0.8) for mm in step))
+    near = gaussian_filter(known, sigma)
+    guide = np.where(near > 0.02, gaussian_filter(image * known, sigma) / (near + 1e-6), image)
     stride = [max(1, round(_WINDOW_MM / _SAMPLES / mm)) for mm in step]
     reach = [_SAMPLES * n for n in stride]
     pad = ((0, 0), (reach[0], reach[0]), (reach[1], reach[1]))
-    images, guides = np.pad(image, pad, mode="edge"), np.pad(guide, pad, mode="edge")
-    total = np.zeros_like(image)
-    norm = np.zeros_like(image)
+    images, guides, knowns = (np.pad(part, pad, mode="edge") for part in (image, guide, known))
+    total = np.float32(1e-3) * guide
+    norm = np.full_like(image, 1e-3)
     height, width = image.shape[1:]
     for row in range(0, 2 * reach[0] + 1, stride[0]):
         for column in range(0, 2 * reach[1] + 1, stride[1]):
@@ -98,6 +104,7 @@ def tissue(hu: npt.NDArray, step: tuple[float, float]) -> FloatArray:
             weight *= weight
             np.subtract(1, weight, out=weight)
             np.maximum(weight, 0, out=weight)
+            weight *= knowns[window]
             total += weight * images[window]
             norm += weight
     return total / norm

@@ -242,7 +242,7 @@ def insert_bleed(
 
 def _no_place(subtype: str) -> InputRefused:
     return InputRefused(
-        f"The scan offers no place for a {subtype} bleed. Choose another scan or another kind.",
+        f"The scan offers no place for the bleed ({subtype}). Choose another scan or another kind.",
         "no-place",
     )
 
@@ -286,7 +286,7 @@ def _replace_tissue(
     wide_share = np.zeros([part.stop - part.start for part in wide], np.float32)
     offset = [part.start - whole.start for part, whole in zip(box, wide, strict=True)]
     wide_share[tuple(slice(o, o + n) for o, n in zip(offset, share.shape, strict=True))] = share
-    # What is denser than brain is the partial volume of bone, which stays.
+    # What is denser than brain is partial volume of bone or dura, which stays.
     under = np.minimum(tissue(hu[wide], frame.step), np.float32(_TISSUE_HU))
     base = -wide_share * under
     if rim:
