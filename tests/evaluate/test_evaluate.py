@@ -145,6 +145,17 @@ def test_a_cancelled_evaluation_keeps_its_scans(done, data, tiny_model):
     assert [summary.case.name for summary in caught.value.partial.summaries] == ["ich/s01"]
 
 
+def test_the_command_says_how_to_go_on_after_ctrl_c(
+    data, tiny_model, tmp_path, monkeypatch, capsys
+):
+    def stopped(*_, **__):
+        raise Cancelled("Cancelled.", evaluation.Evaluation())
+
+    monkeypatch.setattr(evaluation, "evaluate", stopped)
+    assert command(data, tiny_model, tmp_path) == 130
+    assert "The same command goes on" in capsys.readouterr().err
+
+
 def test_without_matplotlib_the_numbers_are_written(
     done, data, tiny_model, tmp_path, monkeypatch, capsys
 ):

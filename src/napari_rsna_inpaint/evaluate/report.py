@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -292,15 +291,16 @@ _SCAN_COLUMNS = (
 
 
 def _scan_rows(summaries: Sequence[ScanSummary]) -> list[dict[str, Any]]:
-    """One row a scan; ``touched`` counts its bleeding slices with a bright finding."""
+    """One row a scan; patients are numbered; ``touched`` counts bleeding slices with a finding."""
     rows = []
+    patients: dict[str, int] = {}
     for s in summaries:
         chosen = labelled(s)
         ill = s.bleed[chosen] == 1
         row: dict[str, Any] = {
             "scan": s.case.number,
             "series": s.case.name,
-            "patient": hashlib.sha256(s.case.patient.encode()).hexdigest()[:8],
+            "patient": patients.setdefault(s.case.patient, len(patients) + 1),
             "kind": s.kind,
             "bleeding": None if s.bleeding is None else int(s.bleeding),
             "slices": int(chosen.sum()),

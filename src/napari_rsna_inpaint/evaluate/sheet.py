@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from napari_rsna_inpaint import STATEMENT
 from napari_rsna_inpaint.detection.findings import EXTENT
@@ -27,7 +28,8 @@ WINDOW_HU = (0.0, 80.0)
 _COLUMNS = 4
 _PER_KIND = 8
 _PER_SCAN = 2
-_MARGIN_MM = 20.0
+_MARGIN_MM = 14.0
+_SMALLEST_MM = 120.0
 _SCALE_MM = 50.0
 _FOOT = 0.7  # inch
 _HEAT, _FINDING = "#f5b942", "#ff4d3d"
@@ -51,6 +53,7 @@ class _Picture:
     image: npt.NDArray[np.float32]
     hot: npt.NDArray[np.bool_]
     finding: npt.NDArray[np.bool_]
+    brain: npt.NDArray[np.bool_]
     spacing: tuple[float, float]
 
 
@@ -165,39 +168,64 @@ def _pictures(panels: Sequence[_Panel], folder: Path) -> dict[_Panel, _Picture]:
         here = [panel for panel in panels if panel.case.folder_name == name]
         volume = read(here[0].case.path)
         for panel in here:
-            head = _crop(volume, stored, panel.z)
             heat = _whole(stored, stored.heat, volume, panel.z) > EXTENT
             finding = _whole(stored, stored.labels, volume, panel.z) == max(panel.finding, 1)
+            brain = _whole(stored, stored.brain, volume, panel.z) > 0
             pictures[panel] = _Picture(
-                image=_canonical(volume, volume.hu[panel.z])[head].astype(np.float32),
-                hot=_canonical(volume, heat)[head].copy(),
-                finding=_canonical(volume, finding & (panel.finding > 0))[head].copy(),
+                image=_canonical(volume, volume.hu[panel.z]).astype(np.float32),
+                hot=_canonical(volume, heat),
+                finding=_canonical(volume, finding & (panel.finding > 0)),
+                brain=_canonical(volume, brain),
                 spacing=volume.spacing[1:],
             )
     return pictures
 
 
 def _draw(axes: Axes, panel: _Panel, picture: _Picture) -> None:
+    rows, columns = picture.image.shape
+    height, width = rows * picture.spacing[0], columns * picture.spacing[1]
     axes.imshow(
         picture.image,
         cmap="gray",
         vmin=WINDOW_HU[0],
         vmax=WINDOW_HU[1],
-        aspect=picture.spacing[0] / picture.spacing[1],
+        extent=(0, width, height, 0),
     )
-    _outline(axes, picture.hot, _HEAT, 0.9)
-    _outline(axes, picture.finding, _FINDING, 1.5)
+    _outline(axes, picture.hot, picture.spacing, _HEAT, 0.9)
+    _outline(axes, picture.finding, picture.spacing, _FINDING, 1.5)
+    (top, left), side = _field(picture)
+    axes.set(xlim=(left, left + side), ylim=(top + side, top))
     axes.set_title(panel.caption, color="white", fontsize=9, loc="left", pad=4)
-    for x, ha, side in ((0.02, "left", "R"), (0.98, "right", "L")):
-        axes.text(x, 0.95, side, color="#999999", fontsize=8, ha=ha, transform=axes.transAxes)
-    rows, columns = picture.image.shape
-    bar = _SCALE_MM / picture.spacing[1]
-    axes.plot([columns * 0.97 - bar, columns * 0.97], [rows * 0.98] * 2, color="#999999")
+    for x, ha, mark in ((0.02, "left", "R"), (0.98, "right", "L")):
+        letter = axes.text(x, 0.94, mark, color="white", fontsize=8, ha=ha)
+        letter.set(transform=axes.transAxes, path_effects=[withStroke(linewidth=2.5)])
+    bar = (left + 0.97 * side - _SCALE_MM, left + 0.97 * side)
+    axes.plot(bar, [top + 0.98 * side] * 2, color="#999999")
 
 
-def _outline(axes: Axes, region: npt.NDArray[np.bool_], color: str, width: float) -> None:
+def _field(picture: _Picture) -> tuple[tuple[float, float], float]:
+    """Square around the brain of the slice: ``(y, x)`` of its upper left corner, side; mm."""
+    ends = (
+        np.array(
+            [[np.flatnonzero(picture.brain.any(1 - axis))[[0, -1]] + (0, 1)] for axis in range(2)]
+        ).reshape(2, 2)
+        * np.array(picture.spacing)[:, None]
+    )
+    side = max(float(np.ptp(ends, axis=1).max()) + 2 * _MARGIN_MM, _SMALLEST_MM)
+    top, left = ends.mean(1) - side / 2
+    return (float(top), float(left)), side
+
+
+def _outline(
+    axes: Axes,
+    region: npt.NDArray[np.bool_],
+    spacing: tuple[float, float],
+    color: str,
+    width: float,
+) -> None:
     if region.any():
-        axes.contour(region.astype(float), [0.5], colors=color, linewidths=width)
+        y, x = ((np.arange(n) + 0.5) * step for n, step in zip(region.shape, spacing, strict=True))
+        axes.contour(x, y, region.astype(float), [0.5], colors=color, linewidths=width)
 
 
 def _whole(
@@ -211,14 +239,3 @@ def _whole(
 def _canonical(volume: CTVolume, plane: npt.NDArray) -> npt.NDArray:
     """View of a ``(y, x)`` slice with posterior down and the patient's left on the right."""
     return np.flip(plane, tuple(axis - 1 for axis in volume.canonical_flips if axis > 0))
-
-
-def _crop(volume: CTVolume, stored: Stored, z: int) -> tuple[slice, slice]:
-    """The brain of a slice with a margin, canonical ``(y, x)``."""
-    inside = _canonical(volume, stored.whole_brain(volume.hu.shape)[z])
-    sides = []
-    for axis, step in ((1, volume.spacing[1]), (0, volume.spacing[2])):
-        at = np.flatnonzero(inside.any(axis))
-        margin = round(_MARGIN_MM / step)
-        sides.append(slice(max(0, at[0] - margin), at[-1] + margin + 1))
-    return sides[0], sides[1]

@@ -37,7 +37,7 @@ class PixelCounts:
 
     positive: IntArray
     negative: IntArray
-    lesions: IntArray
+    lesions: npt.NDArray[np.int32]
     drawn: tuple[int, int, int]
 
 
@@ -207,7 +207,7 @@ def _count(
     inside = brain & truth.known[:, None, None]
     of, score, drawn = lesions[inside], values[inside], candidates.drawn()[inside]
     ill = of > 0
-    per_lesion = np.zeros((len(truth.volumes_ml), BINS), np.int64)
+    per_lesion = np.zeros((len(truth.volumes_ml), BINS), np.int32)
     for k in np.unique(of[ill]):
         per_lesion[k - 1] = histogram(score[of == k], top)
     return PixelCounts(
