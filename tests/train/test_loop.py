@@ -50,9 +50,10 @@ def weights(folder):
 
 
 def test_training_lowers_the_error_on_another_head(config, small, series, tmp_path):
-    trainer(config(40, validation_every=2, precision="bf16-mixed"), series, tmp_path).run()
+    for steps in (2, 40):  # the second run goes on from the first
+        trainer(config(steps, precision="bf16-mixed"), series, tmp_path).run()
     rows = table(tmp_path)
-    assert [row["step"] for row in rows] == list(range(2, 41, 2))
+    assert [row["step"] for row in rows] == [2, 40]
     assert rows[-1]["healthy_mae_hu"] < 0.9 * rows[0]["healthy_mae_hu"]
     assert rows[-1]["lesion_contrast"] > rows[0]["lesion_contrast"]
     assert load_denoiser(tmp_path / "model", device="cpu").config == small

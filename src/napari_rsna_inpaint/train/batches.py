@@ -64,5 +64,4 @@ def batches(
         batch_sampler=numbers,
         num_workers=workers,
         pin_memory=pin_memory,
-        prefetch_factor=4 if workers else None,
     )

@@ -168,6 +168,8 @@ class Trainer:
                     self._draw(records)
                 if not last and cancelled is not None and self._agreed(cancelled):
                     self.save()
+                    # torchrun would end the process that saves when another one has ended
+                    self._fabric.barrier()
                     raise Cancelled(f"Training stopped at step {self.step}; start again to go on.")
         finally:
             if records is not None:
