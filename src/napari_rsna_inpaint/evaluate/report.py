@@ -310,7 +310,8 @@ def _scan_rows(summaries: Sequence[ScanSummary]) -> list[dict[str, Any]]:
             "seconds": s.seconds,
         }
         for name, method in s.methods.items():
-            row[f"slice_auroc_{name}"] = float(Sweep.of(method.slices[chosen], ill).auroc())
+            auroc = float(Sweep.of(method.slices[chosen], ill).auroc())
+            row[f"slice_auroc_{name}"] = round(auroc, 4)
             if s.counted.any():
                 highest, top3 = scan_scores(method.slices, s.counted)
                 row |= {f"scan_max_{name}": round(highest, 4), f"scan_top3_{name}": round(top3, 4)}

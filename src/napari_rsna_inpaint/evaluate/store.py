@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_rsna_inpaint.detection.heatmap import SMOOTHING_MM
+from napari_rsna_inpaint.detection.heatmap import BLOOD_HU, HYPODENSE_HU, SMOOTHING_MM
 from napari_rsna_inpaint.detection.result import Detection, Finding
 from napari_rsna_inpaint.io.write import write_atomic
 from napari_rsna_inpaint.volume import CTVolume
 
 NAME = "detection.npz"
+#: Between the HU that the detector takes for fluid and those that it takes for blood.
+DARK_HU = (HYPODENSE_HU + BLOOD_HU[0]) / 2
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,14 @@ def compact(detection: Detection, volume: CTVolume) -> Stored:
     sides = [np.flatnonzero(mask.any(axis)) for axis in ((0, 2), (0, 1))]
     box = (slice(0, len(mask)), *(slice(int(s[0]), int(s[-1]) + 1) for s in sides))
     sigma = (0.0, *(SMOOTHING_MM / step for step in volume.spacing[1:]))
-    # The heatmap is unsigned; bright and dark sides differ in the smoothed residual.
-    bright = ndimage.gaussian_filter(detection.residual[box], sigma) > 0
+    # The heatmap has no sign: what is dark lies below its completion and has the HU of fluid.
+    residual = ndimage.gaussian_filter(detection.residual[box], sigma)
+    hu = ndimage.gaussian_filter(volume.hu[box].astype(np.float32), sigma)
+    dark = (residual < 0) & (hu < DARK_HU)
     return Stored(
         box=(box[0], box[1], box[2]),
         brain=mask[box],
-        heat=np.where(bright, detection.heatmap[box], 0).astype(np.float16),
+        heat=np.where(dark, 0, detection.heatmap[box]).astype(np.float16),
         labels=detection.labels[box],
         findings=detection.findings,
         slice_scores=detection.slice_scores,

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.detection.calibration import Calibration
+from napari_rsna_inpaint.detection.result import HEATMAP_LIMITS
 from napari_rsna_inpaint.detection.run import SLICE_SCORE_MM2
 from napari_rsna_inpaint.evaluate.baselines import BASELINES, baseline_maps
 from napari_rsna_inpaint.evaluate.candidates import Candidates, from_findings, from_map, match
@@ -24,7 +25,7 @@ IntArray = npt.NDArray[np.int64]
 OURS = "ours"
 METHODS = (*(baseline.name for baseline in BASELINES), OURS)
 #: End of the scale of `metrics.histogram` for each method.
-TOPS = {baseline.name: baseline.top for baseline in BASELINES} | {OURS: 40.0}
+TOPS = {baseline.name: baseline.top for baseline in BASELINES} | {OURS: 4 * HEATMAP_LIMITS[1]}
 
 
 @dataclass(frozen=True)
