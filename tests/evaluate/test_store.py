@@ -5,7 +5,6 @@ from napari_rsna_inpaint.detection.result import Detection, Finding
 from napari_rsna_inpaint.evaluate import store
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 
-
 BRIGHT, DARK = np.s_[1, 14:20, 16:22], np.s_[1, 34:40, 16:22]
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from napari_rsna_inpaint import __version__
 from napari_rsna_inpaint.detection.calibration import CALIBRATION, Calibration
 from napari_rsna_inpaint.detection.files import make_folder
 from napari_rsna_inpaint.detection.resume import clear
@@ -54,7 +53,7 @@ class Settings:
 
         calibration = (self.model / CALIBRATION).read_bytes()
         return {
-            "version": __version__,
+            "code": _code_sha256(),
             "detector": self.detector,
             "protocol": self.protocol,
             "backend": self.backend,
@@ -62,6 +61,17 @@ class Settings:
             "model": model_sha256(self.model),
             "calibration": hashlib.sha256(calibration).hexdigest(),
         }
+
+
+def _code_sha256() -> str:
+    """Hash of everything that a detection runs through."""
+    package = Path(__file__).parents[1]
+    parts = ("brain", "detection", "diffusion", "inpaint", "io")
+    files = [path for part in parts for path in (package / part).rglob("*.py")]
+    digest = hashlib.sha256((package / "volume.py").read_bytes())
+    for path in sorted(files):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @dataclass
