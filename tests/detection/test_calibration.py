@@ -1,13 +1,9 @@
 import numpy as np
 import pytest
+from conftest import plain_calibration
 
-from napari_rsna_inpaint.detection.calibration import (
-    DISTANCES_MM,
-    HealthyPixels,
-    fit_calibration,
-    load_calibration,
-    save_calibration,
-)
+from napari_rsna_inpaint.detection.calibration import load_calibration, save_calibration
+from napari_rsna_inpaint.detection.norms import DISTANCES_MM, HealthyPixels, fit_norms
 from napari_rsna_inpaint.errors import InputRefused
 
 
@@ -19,13 +15,13 @@ def healthy(seed: int = 0, n: int = 200_000) -> HealthyPixels:
     noise = rng.standard_normal(n)
     residual = (2 + np.where(noise > 0, 1.5, 1.0) * spread * noise).astype(np.float32)
     hu = (34 + 6 * np.exp(-distance / 3) + 4 * rng.standard_normal(n)).astype(np.float32)
-    return HealthyPixels(residual, hu, distance)
+    return HealthyPixels(residual, hu, hu, distance)
 
 
 def test_healthy_pixels_look_the_same_everywhere_after_calibration():
-    calibration = fit_calibration([healthy(0)], protocol="fast", n_scans=1)
+    norms = fit_norms([healthy(0)], noise_hu=3.0)
     other = healthy(1)
-    z = calibration.residual.z(other.residual, other.distance_mm)
+    z = norms.residual.z(other.residual, other.distance_mm)
     for low, high in ((0.5, 2), (4, 8), (15, 30)):
         inside = (other.distance_mm > low) & (other.distance_mm < high)
         assert np.median(z[inside]) == pytest.approx(0, abs=0.1)
@@ -34,8 +30,8 @@ def test_healthy_pixels_look_the_same_everywhere_after_calibration():
 
 
 def test_the_same_residual_means_less_near_bone():
-    calibration = fit_calibration([healthy()], protocol="fast", n_scans=1)
-    near, far = calibration.residual.z(
+    norms = fit_norms([healthy()], noise_hu=3.0)
+    near, far = norms.residual.z(
         np.array([20.0, 20.0], np.float32), np.array([1.0, 30.0], np.float32)
     )
     assert near < 0.5 * far
@@ -43,8 +39,7 @@ def test_the_same_residual_means_less_near_bone():
 
 def test_stored_and_loaded_per_protocol(tmp_path):
     fast, full = (
-        fit_calibration([healthy(i)], protocol=name, n_scans=i)
-        for i, name in ((2, "fast"), (3, "full"))
+        plain_calibration(protocol=name, n_scans=i) for i, name in ((2, "fast"), (3, "full"))
     )
     save_calibration(tmp_path, fast)
     save_calibration(tmp_path, full)
@@ -54,31 +49,31 @@ def test_stored_and_loaded_per_protocol(tmp_path):
     assert load_calibration(tmp_path, "reference") == full
 
 
+def test_a_file_of_an_older_version_is_replaced(tmp_path):
+    (tmp_path / "calibration.json").write_text('{"schema": 1, "protocols": {"full": {}}}')
+    save_calibration(tmp_path, plain_calibration())
+    assert load_calibration(tmp_path, "full").protocol == "fast"
+
+
 def test_no_healthy_scan_is_refused():
     with pytest.raises(InputRefused, match="healthy scans"):
-        fit_calibration([], protocol="fast", n_scans=0)
+        fit_norms([], noise_hu=3.0)
+
+
+def part(pixels: HealthyPixels, chosen) -> HealthyPixels:
+    return HealthyPixels(**{name: values[chosen] for name, values in vars(pixels).items()})
 
 
 def test_too_little_brain_near_bone_is_refused():
     pixels = healthy()
-    far = pixels.distance_mm > 20
     with pytest.raises(InputRefused, match="near bone"):
-        fit_calibration(
-            [HealthyPixels(pixels.residual[far], pixels.hu[far], pixels.distance_mm[far])],
-            protocol="fast",
-            n_scans=1,
-        )
+        fit_norms([part(pixels, pixels.distance_mm > 20)], noise_hu=3.0)
 
 
 def test_shallow_heads_extend_their_deepest_bin():
     pixels = healthy()
-    shallow = pixels.distance_mm < 30
-    calibration = fit_calibration(
-        [HealthyPixels(pixels.residual[shallow], pixels.hu[shallow], pixels.distance_mm[shallow])],
-        protocol="fast",
-        n_scans=1,
-    )
-    assert calibration.hu.median[-1] == calibration.hu.median[DISTANCES_MM.index(26.0)]
+    norms = fit_norms([part(pixels, pixels.distance_mm < 30)], noise_hu=3.0)
+    assert norms.hu.median[-1] == norms.hu.median[DISTANCES_MM.index(26.0)]
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"protocols": {"fast": {}}}'])
@@ -86,3 +81,20 @@ def test_a_model_without_usable_calibration_says_what_to_do(tmp_path, content):
     (tmp_path / "calibration.json").write_text(content)
     with pytest.raises(InputRefused, match="rsna-inpaint calibrate"):
         load_calibration(tmp_path, "fast")
+
+
+@pytest.mark.parametrize("n", [9, 27, 200])
+@pytest.mark.parametrize("rate", [0.1, 0.3])
+def test_at_most_the_chosen_rate_of_other_healthy_scans_is_flagged(n, rate):
+    rng = np.random.default_rng(n)
+    flagged = [
+        rng.random()
+        > plain_calibration(healthy_scan_scores=tuple(sorted(rng.random(n)))).scan_threshold(rate)
+        for _ in range(4000)
+    ]
+    assert np.mean(flagged) < rate + 0.02
+
+
+def test_too_few_healthy_scans_flag_nothing():
+    few = plain_calibration(healthy_scan_scores=(0.1,) * 8)
+    assert few.scan_threshold(0.1) == np.inf

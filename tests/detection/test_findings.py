@@ -5,6 +5,7 @@ from napari_rsna_inpaint.detection.findings import find
 from napari_rsna_inpaint.volume import CTVolume
 
 SPACING = (5.0, 0.5, 0.5)
+PEAK = 0.7
 
 
 def volume(gaps=(5.0,) * 9) -> CTVolume:
@@ -21,7 +22,7 @@ def maps(blobs):
     heat = np.zeros((10, 64, 64), np.float32)
     for box, value in blobs:
         heat[box] = value
-    return heat, 4 * heat
+    return heat, 40 * heat
 
 
 def run(blobs, ct=None):
@@ -31,18 +32,18 @@ def run(blobs, ct=None):
         mean = residual[box][part].mean()
         return np.array([mean, 0.1 * mean])
 
-    return find(heat, residual, ct or volume(), [16.0, 32.0], scale_means)
+    return find(heat, residual, ct or volume(), [16.0, 32.0], scale_means, PEAK)
 
 
-BIG = (np.s_[3:6, 10:30, 10:30], 8.0)
-SMALL = (np.s_[7:8, 40:52, 40:52], 8.0)
-DARK = (np.s_[1:3, 40:60, 5:25], -7.0)
+BIG = (np.s_[3:6, 10:30, 10:30], 0.8)
+SMALL = (np.s_[7:8, 40:52, 40:52], 0.8)
+DARK = (np.s_[1:3, 40:60, 5:25], -0.4)
 
 
 def test_regions_are_listed_by_score_with_their_measures():
     findings, labels = run([SMALL, BIG, DARK])
     assert [f.id for f in findings] == ["F1", "F2", "F3"]
-    assert [f.sign for f in findings] == ["hyper", "hypo", "hyper"]
+    assert [f.sign for f in findings] == ["hyper", "hyper", "hypo"]
     assert [f.score for f in findings] == sorted((f.score for f in findings), reverse=True)
     first = findings[0]
     assert first.slices == (3, 5)
@@ -61,7 +62,7 @@ def test_only_the_sizes_that_agree_are_named():
 
 
 def test_bright_and_dark_neighbours_stay_apart():
-    touching = (np.s_[3:6, 10:30, 30:50], -8.0)
+    touching = (np.s_[3:6, 10:30, 30:50], -0.4)
     findings, _ = run([BIG, touching])
     assert sorted(f.sign for f in findings) == ["hyper", "hypo"]
 
@@ -69,8 +70,8 @@ def test_bright_and_dark_neighbours_stay_apart():
 @pytest.mark.parametrize(
     "blob",
     [
-        (np.s_[3:4, 10:15, 10:15], 9.0),  # 6 mm2: too small
-        (np.s_[3:6, 10:30, 10:30], 5.0),  # large, but never above the peak
+        (np.s_[3:4, 10:15, 10:15], 0.9),  # 6 mm2: too small
+        (np.s_[3:6, 10:30, 10:30], 0.6),  # large, but never above the peak
     ],
 )
 def test_noise_is_not_listed(blob):
@@ -82,7 +83,7 @@ def test_noise_is_not_listed(blob):
 def test_volume_follows_uneven_slice_spacing():
     # slice 4 lies between gaps of 2 and 8 mm and stands for 5 mm, slice 3 for 3.5 mm
     ct = volume((5.0, 5.0, 5.0, 2.0, 8.0, 5.0, 5.0, 5.0, 5.0))
-    findings, _ = run([(np.s_[3:5, 10:30, 10:30], 8.0)], ct)
+    findings, _ = run([(np.s_[3:5, 10:30, 10:30], 0.8)], ct)
     assert findings[0].volume_ml == pytest.approx(100 * (3.5 + 5.0) / 1000)
     assert findings[0].centroid_mm[2] == pytest.approx(16.0)
 

@@ -1,43 +1,52 @@
 import numpy as np
 import pytest
+from conftest import plain_calibration
 
-from napari_rsna_inpaint.detection.calibration import DISTANCES_MM, Calibration, Normal
-from napari_rsna_inpaint.detection.heatmap import bone_distance, heat, smooth_inside
+from napari_rsna_inpaint.detection.candidates import find_candidates
+from napari_rsna_inpaint.detection.evidence import slice_evidence
+from napari_rsna_inpaint.detection.filters import bone_distance, smooth_inside
+from napari_rsna_inpaint.detection.heatmap import DARKEST, heat, slice_score
+from napari_rsna_inpaint.detection.norms import DISTANCES_MM, Normal
+from napari_rsna_inpaint.detection.symmetry import opposite
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
-N = len(DISTANCES_MM)
-FLAT = Calibration(
-    protocol="fast",
-    residual=Normal(median=(0.0,) * N, upper=(5.0,) * N, lower=(5.0,) * N),
-    hu=Normal(median=(34.0,) * N, upper=(4.0,) * N, lower=(8.0,) * N),
-    n_scans=1,
-    n_slices=1,
-)
+CALIBRATION = plain_calibration()
 BRAIN = np.zeros((80, 80), bool)
 BRAIN[8:72, 8:72] = True
-SPOT = np.s_[30:50, 30:50]
+OPPOSITE = opposite(BRAIN[None], 1.0)
+SPOT = np.s_[30:50, 18:32]
 
 
-def score(hu: float, residual: float, distance: float = 20.0, calibration=FLAT) -> float:
-    """Score in the middle of a 20 mm spot with the given density and residual."""
-    image = np.full(BRAIN.shape, 34.0, np.float32)
+def evidence(hu: float, residual: float, distance: float = 20.0, norms=CALIBRATION.norms):
+    """A 20 by 14 mm spot with the given density and residual in even tissue."""
+    image = np.full(BRAIN.shape, 33.0, np.float32)
     image[SPOT] = hu
     difference = np.zeros(BRAIN.shape, np.float32)
     difference[SPOT] = residual
     far = np.full(BRAIN.shape, distance, np.float32)
-    signed = heat(difference, image, BRAIN, far, calibration, 1.0)
-    assert not signed[~BRAIN].any()
-    assert np.abs(signed[12:20, 12:20]).max() == pytest.approx(0, abs=1e-5)
-    return float(signed[40, 40])
+    return slice_evidence(difference, image, BRAIN, far, norms, 1.0)
 
 
-def test_blood_that_its_completion_lacks_scores_high():
-    assert score(65, 30) > 8
+def signed(hu: float, residual: float, *neighbours):
+    one = evidence(hu, residual)
+    found = find_candidates(one, list(neighbours), OPPOSITE, 50.0, 1.0)
+    return heat(one, found, CALIBRATION.rescorer)
 
 
-def test_healthy_tissue_scores_nothing():
-    assert score(34, 0) == pytest.approx(0, abs=1e-5)
+def score(hu: float, residual: float) -> float:
+    return float(signed(hu, residual)[40, 25])
+
+
+def test_blood_that_its_completion_lacks_is_hot_and_nothing_else_is():
+    heatmap = signed(65, 30)
+    assert heatmap[40, 25] > 0.9
+    assert not heatmap[~BRAIN].any()
+    assert not heatmap[10:25, 40:].any()
+
+
+def test_healthy_tissue_has_no_heat():
+    assert score(33, 0) == 0
 
 
 def test_calcification_is_not_blood():
@@ -45,34 +54,59 @@ def test_calcification_is_not_blood():
 
 
 def test_the_blurred_rim_of_a_calcification_is_not_blood_either():
-    image = np.full(BRAIN.shape, 34.0, np.float32)
+    image = np.full(BRAIN.shape, 33.0, np.float32)
     image[36:44, 36:44] = 70
-    image[38:42, 38:42] = 300
     far = np.full(BRAIN.shape, 20.0, np.float32)
-    assert heat(image - 34, image, BRAIN, far, FLAT, 1.0).max() == 0
-    image[38:42, 38:42] = 70
-    assert heat(image - 34, image, BRAIN, far, FLAT, 1.0).max() > 4
+
+    def bright(image):
+        return slice_evidence(image - 33, image, BRAIN, far, CALIBRATION.norms, 1.0).bright.max()
+
+    assert bright(image) > 4
+    image[38:42, 38:42] = 300
+    assert bright(image) == 0
 
 
 def test_a_residual_beyond_all_blood_adds_nothing():
-    assert score(65, 500) == pytest.approx(score(65, 60))
+    assert evidence(65, 500).bright.max() == pytest.approx(evidence(65, 60).bright.max())
 
 
-def test_bright_tissue_that_its_surroundings_foretold_scores_less():
-    assert score(65, 0.5) < 0.7 * score(65, 30)
+def test_bright_tissue_that_its_surroundings_foretold_counts_less():
+    assert evidence(65, 0.5).bright.max() < 0.7 * evidence(65, 30).bright.max()
 
 
-def test_dark_tissue_scores_negative_and_less():
-    assert -score(65, 30) < score(10, -24) < -1
+def test_dark_tissue_is_negative_and_never_as_hot_as_blood():
+    assert -DARKEST <= score(-400, -440) < score(10, -24) < -0.05
 
 
 def test_the_same_departure_counts_less_where_healthy_scans_vary_more():
-    spread = tuple(np.linspace(20, 4, N))
-    calibration = FLAT.model_copy(
-        update={"residual": Normal(median=(0.0,) * N, upper=spread, lower=spread)}
-    )
-    near, far = (score(65, 30, d, calibration) for d in (1.0, 40.0))
+    n = len(DISTANCES_MM)
+    spread = tuple(np.linspace(20, 4, n))
+    wide = Normal(median=(0.0,) * n, upper=spread, lower=spread)
+    norms = CALIBRATION.norms.model_copy(update={"residual": wide})
+    near, far = (evidence(65, 30, d, norms).bright.max() for d in (1.0, 40.0))
     assert near < far
+
+
+def test_the_same_departure_counts_less_in_noise():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 12, BRAIN.shape).astype(np.float32)
+    far = np.full(BRAIN.shape, 20.0, np.float32)
+    image, residual = np.full(BRAIN.shape, 33.0, np.float32), np.zeros(BRAIN.shape, np.float32)
+    image[SPOT], residual[SPOT] = 60, 25
+    quiet = slice_evidence(residual, image, BRAIN, far, CALIBRATION.norms, 1.0)
+    loud = slice_evidence(residual + noise, image + noise, BRAIN, far, CALIBRATION.norms, 1.0)
+    assert loud.z_residual[SPOT].mean() < 0.6 * quiet.z_residual[SPOT].mean()
+
+
+def test_a_shift_of_the_whole_slice_changes_nothing_but_the_gate():
+    far = np.full(BRAIN.shape, 20.0, np.float32)
+    image, residual = np.full(BRAIN.shape, 33.0, np.float32), np.zeros(BRAIN.shape, np.float32)
+    image[SPOT], residual[SPOT] = 60, 25
+    one, shifted = (
+        slice_evidence(residual, image + shift, BRAIN, far, CALIBRATION.norms, 1.0)
+        for shift in (0, 4)
+    )
+    np.testing.assert_allclose(one.z_hu, shifted.z_hu, atol=1e-4)
 
 
 def test_smoothing_takes_nothing_from_outside_the_brain():
@@ -80,6 +114,14 @@ def test_smoothing_takes_nothing_from_outside_the_brain():
     smoothed = smooth_inside(values, BRAIN, 3.0)
     np.testing.assert_allclose(smoothed[BRAIN], 10.0, rtol=1e-4)
     assert not smoothed[~BRAIN].any()
+
+
+def test_a_slice_is_scored_by_its_hottest_40_mm2():
+    values = np.zeros(1000, np.float32)
+    values[:20] = 0.8
+    values[20:30] = -0.5
+    assert slice_score(values, 1.0) == pytest.approx(0.4)
+    assert slice_score(values, 2.0) == pytest.approx(0.8)
 
 
 def test_distance_to_bone_reaches_across_slices():

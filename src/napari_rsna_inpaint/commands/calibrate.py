@@ -5,7 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from napari_rsna_inpaint.commands.common import add_model, add_protocol
+from napari_rsna_inpaint.commands.common import (
+    add_model,
+    add_protocol,
+    progress_bar,
+    stop_on_interrupt,
+)
 
 HELP = "calibrate a model on healthy scans that it was not trained on"
 
@@ -13,25 +18,48 @@ HELP = "calibrate a model on healthy scans that it was not trained on"
 def add_arguments(parser: ArgumentParser) -> None:
     """Scans, model and protocol."""
     parser.add_argument("scans", type=Path, nargs="+", metavar="INPUT", help="healthy scans")
+    parser.add_argument(
+        "--bleeds",
+        type=int,
+        default=3,
+        metavar="N",
+        help="synthetic bleeds inserted into each scan to learn how bleeds differ from healthy "
+        "look-alikes (default 3); 0 keeps what was learned for the nearest protocol",
+    )
     add_protocol(parser)
     add_model(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Write ``calibration.json`` into the model's folder."""
-    from napari_rsna_inpaint.detection.calibration import check_writable, save_calibration
+    from napari_rsna_inpaint.detection.calibration import (
+        check_writable,
+        load_calibration,
+        save_calibration,
+    )
     from napari_rsna_inpaint.detection.grid import GridDetector
-    from napari_rsna_inpaint.detection.healthy import calibrate
     from napari_rsna_inpaint.diffusion.model import find_model
+    from napari_rsna_inpaint.train.calibrate import calibrate
 
     folder = find_model(arguments.model)
     check_writable(folder)
+    known = None
+    if arguments.bleeds <= 0:
+        known = load_calibration(folder, arguments.protocol).rescorer
     detector = GridDetector(
         arguments.protocol, model=folder, device=arguments.device, backend=arguments.backend
     )
-    calibration = calibrate(
-        arguments.scans, detector, seed=arguments.seed, on_scan=lambda name: print(name, flush=True)
-    )
+    with progress_bar() as bar, stop_on_interrupt() as stop:
+        task = bar.add_task("calibrating", total=len(arguments.scans))
+        calibration = calibrate(
+            arguments.scans,
+            detector,
+            bleeds=arguments.bleeds,
+            known=known,
+            seed=arguments.seed,
+            on_scan=lambda name: bar.advance(task),
+            cancelled=stop.is_set,
+        )
     save_calibration(folder, calibration)
     print(f"{calibration.n_slices} slices of {calibration.n_scans} scans for {folder.name}")
     return 0

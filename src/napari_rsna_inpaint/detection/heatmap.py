@@ -1,119 +1,41 @@
-"""From residual to heatmap: how unusual a pixel is for where it lies."""
+"""From evidence and candidates to the heatmap: how suspicious every pixel is."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
-from napari_rsna_inpaint.detection.calibration import Calibration, HealthyPixels
-from napari_rsna_inpaint.inpaint.resample import ModelGrid
-from napari_rsna_inpaint.volume import CTVolume
+from napari_rsna_inpaint.detection.candidates import Candidate
+from napari_rsna_inpaint.detection.evidence import Evidence
+from napari_rsna_inpaint.detection.rescorer import Rescorer
 
-BONE_HU = 100.0
-#: Residual and heatmap are smoothed by this much before they are compared, mm.
-SMOOTHING_MM = 1.5
-#: Side of the median filter of the HU, mm.
-MEDIAN_MM = 4.5
-#: Blood lies in this range; above is bone and calcification, below is brain or water.
-BLOOD_HU = (38.0, 105.0)
-#: Denser than any blood: calcification or metal. Its partial volume and streaks have the HU of
-#: blood, so nothing within this distance counts as blood.
-DENSE_HU, DENSE_MARGIN_MM = 120.0, 3.0
-#: A residual beyond this adds no suspicion; calcification would outshine its surroundings.
-RESIDUAL_CAP_HU = 50.0
-#: Tissue that has become darker than its completion counts below this HU only.
-HYPODENSE_HU = 28.0
-#: Darker regions (old infarct, wide sulci) are more often normal ageing than bleeding is.
-HYPO_WEIGHT = 0.5
-
-FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
-
-
-def bone_distance(
-    volume: CTVolume, mask: BoolArray, model_grid: ModelGrid, pixel_mm: float
-) -> npt.NDArray[np.float32]:
-    """Distance of every model pixel to the nearest bone, ``(z, y, x)`` mm, canonical.
-
-    Bone is whatever is denser than 100 HU outside the brain mask, so that calcification and
-    dense blood do not count. Bone in the slices above and below counts as well: it reaches
-    into a thick slice by partial volume.
-    """
-    hu = volume.to_canonical(volume.hu)
-    no_bone = np.stack(
-        [
-            (model_grid.image_to_model(hu[z]) < BONE_HU) | model_grid.mask_to_model(mask[z])
-            for z in range(len(hu))
-        ]
-    )
-    if no_bone.all():
-        return np.full(no_bone.shape, 100.0, np.float32)
-    sampling = (volume.spacing[0], pixel_mm, pixel_mm)
-    return ndimage.distance_transform_edt(no_bone, sampling=sampling).astype(np.float32)
-
-
-def smooth_inside(values: FloatArray, brain: BoolArray, sigma: float) -> FloatArray:
-    """Gaussian smoothing of ``(y, x)`` values within the brain, nothing from beyond."""
-    weight = ndimage.gaussian_filter(brain.astype(np.float32), sigma)
-    total = ndimage.gaussian_filter(np.where(brain, values, 0).astype(np.float32), sigma)
-    return np.where(brain, total / np.maximum(weight, 1e-6), 0).astype(np.float32)
-
-
-def features(
-    residual: FloatArray, image: FloatArray, brain: BoolArray, pixel_mm: float
-) -> tuple[FloatArray, FloatArray]:
-    """Smoothed residual and median HU of one slice, both ``(y, x)`` HU."""
-    size = max(3, round(MEDIAN_MM / pixel_mm) | 1)
-    capped = np.clip(residual, -RESIDUAL_CAP_HU, RESIDUAL_CAP_HU)
-    # Bone would leak into the median at the border: fill with the mean of the brain.
-    inside = np.where(brain, np.minimum(image, DENSE_HU), image[brain].mean() if brain.any() else 0)
-    return (
-        smooth_inside(capped, brain, SMOOTHING_MM / pixel_mm),
-        ndimage.median_filter(inside, size).astype(np.float32),
-    )
-
-
-def near_dense(image: FloatArray, brain: BoolArray, pixel_mm: float) -> BoolArray:
-    """Where calcification or metal inside the brain is within ``DENSE_MARGIN_MM``, ``(y, x)``."""
-    dense = brain & (image > DENSE_HU)
-    if not dense.any():
-        return dense
-    return ndimage.distance_transform_edt(~dense, sampling=pixel_mm) <= DENSE_MARGIN_MM
-
-
-def healthy_pixels(
-    residual: FloatArray,
-    image: FloatArray,
-    brain: BoolArray,
-    distance_mm: FloatArray,
-    pixel_mm: float,
-) -> HealthyPixels:
-    """The brain pixels of one healthy slice, for calibration."""
-    smoothed, hu = features(residual, image, brain, pixel_mm)
-    return HealthyPixels(smoothed[brain], hu[brain], distance_mm[brain])
+#: A region so many healthy spreads darker than its completion has the heat 1/2. No model of
+#: dark regions was fitted, and most are old infarcts or wide sulci: they never get more.
+DARK_SPREADS = 20.0
+DARKEST = 0.5
+#: A slice is scored by the mean of its hottest pixels of this total area, bright ones only.
+SLICE_SCORE_MM2 = 40.0
 
 
 def heat(
-    residual: FloatArray,
-    image: FloatArray,
-    brain: BoolArray,
-    distance_mm: FloatArray,
-    calibration: Calibration,
-    pixel_mm: float,
-) -> FloatArray:
-    """Signed calibrated score of one slice on the model grid.
+    evidence: Evidence, candidates: list[Candidate], rescorer: Rescorer
+) -> npt.NDArray[np.float32]:
+    """Signed heat of one slice, ``(y, x)`` on the model grid, -0.5 to 1.
 
-    Positive: brighter than the healthy completion and than healthy tissue at this distance
-    to bone, with the HU of blood. Negative: darker than both, with the HU of oedema or
-    fluid. Unit: healthy spreads.
+    Positive: the probability of the most probable candidate that a pixel belongs to (see
+    `Rescorer`). Negative: darker than the healthy completion.
     """
-    smoothed, hu = features(residual, image, brain, pixel_mm)
-    z_residual = calibration.residual.z(smoothed, distance_mm)
-    z_hu = calibration.hu.z(hu, distance_mm)
-    combined = (z_residual + z_hu) / np.sqrt(2.0)
-    blood = (hu > BLOOD_HU[0]) & (hu < BLOOD_HU[1]) & ~near_dense(image, brain, pixel_mm)
-    hyper = (combined > 0) & (smoothed > 0) & blood
-    hypo = (combined < 0) & (smoothed < 0) & (hu < HYPODENSE_HU)
-    signed = np.where(hyper, combined, np.where(hypo, HYPO_WEIGHT * combined, 0))
-    return smooth_inside(signed, brain, SMOOTHING_MM / pixel_mm)
+    suspicion = np.zeros(evidence.bright.shape, np.float32)
+    if candidates:
+        probability = rescorer.probability(np.stack([one.features for one in candidates]))
+        for one, value in zip(candidates, probability, strict=True):
+            inside = suspicion[one.box]
+            inside[one.part] = np.maximum(inside[one.part], value)
+    dark = np.minimum(DARKEST * evidence.dark / DARK_SPREADS, DARKEST)
+    return np.where(suspicion > 0, suspicion, -dark).astype(np.float32)
+
+
+def slice_score(signed: npt.NDArray[np.float32], pixel_mm: float) -> float:
+    """Score of a slice from the heat of its brain pixels, ``(n,)``."""
+    n = max(1, round(SLICE_SCORE_MM2 / pixel_mm**2))
+    return float(np.sort(np.maximum(signed, 0))[-n:].sum() / n)

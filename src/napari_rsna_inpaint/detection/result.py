@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-#: Fixed display range of the heatmap (calibrated score, no unit): never per image.
-HEATMAP_LIMITS = (0.0, 10.0)
+#: Fixed display range of the heatmap (0 to 1, see `heatmap.heat`): never per image.
+HEATMAP_LIMITS = (0.0, 1.0)
 #: Fixed display range of the signed residual, HU.
 RESIDUAL_LIMITS_HU = (-40.0, 40.0)
 
@@ -33,7 +33,7 @@ class Finding:
     sign
         ``"hyper"``: brighter than its healthy completion, ``"hypo"``: darker.
     score
-        Higher is more anomalous; the list is sorted by it.
+        Highest heat, 0 to 1; the list is sorted by it, and by volume among equals.
     mean_hu, mean_residual_hu
         Original, and original minus completion, averaged over the region.
     scales
@@ -66,7 +66,8 @@ class SliceResult:
     """One finished slice; arrays are ``(y, x)`` float32 on the volume's own grid.
 
     ``index`` is the position along ``z``; ``inpainted`` and ``residual`` (original minus
-    inpainted) are in HU, ``heatmap`` is the calibrated score.
+    inpainted) are in HU, ``heatmap`` is the calibrated score, preliminary until all slices
+    are there.
     """
 
     index: int
@@ -88,7 +89,7 @@ class Detection:
     residual
         float32 HU, signed: original minus inpainted.
     heatmap
-        float32, calibrated score, higher is more anomalous, 0 outside the mask.
+        float32, calibrated score from 0 to 1, higher is more anomalous; 0 outside the mask.
     labels
         uint16, ``k`` where finding ``F<k>`` lies, else 0.
     findings
@@ -98,7 +99,8 @@ class Detection:
     done
         ``(z,)`` bool, slices that were finished (all of them unless cancelled).
     run
-        Provenance: everything needed to repeat the run (see ``run.json``).
+        Provenance: everything needed to repeat the run (see ``run.json``), and under ``scan``
+        the score of the whole scan with the threshold that healthy scans seldom exceed.
     """
 
     brain_mask: npt.NDArray[np.bool_]

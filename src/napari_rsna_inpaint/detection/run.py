@@ -13,25 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_rsna_inpaint import STATEMENT, __version__
 from napari_rsna_inpaint.brain import brain_mask
+from napari_rsna_inpaint.detection.assembly import Assembly
 from napari_rsna_inpaint.detection.base import Detector, SliceScores
-from napari_rsna_inpaint.detection.findings import Box, find
-from napari_rsna_inpaint.detection.heatmap import bone_distance, heat
 from napari_rsna_inpaint.detection.names import ENTRY_POINT_GROUP
 from napari_rsna_inpaint.detection.result import Detection, SliceResult
 from napari_rsna_inpaint.detection.resume import SliceStore, clear
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS
-from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
 log = logging.getLogger(__name__)
-
-#: A slice is scored by the mean of its hottest pixels of this total area, bright ones only.
-SLICE_SCORE_MM2 = 40.0
 
 OnProgress = Callable[[int, int, SliceResult | None], None]
 
@@ -98,7 +92,7 @@ def detect(
     mask = brain_mask(volume, cancelled=cancelled)
     if not mask.any():
         raise InputRefused("No brain was found in this series; is it an axial head CT?")
-    assembly = _Assembly(volume, mask, engine)
+    assembly = Assembly(volume, mask, engine)
     parameters = {
         **engine.provenance(),
         "protocol": protocol,
@@ -148,101 +142,6 @@ def detect(
     if stop is not None:
         raise Cancelled("Cancelled; the finished slices are kept.", detection) from None
     return detection
-
-
-class _Assembly:
-    """Collects finished slices onto the volume's own grid."""
-
-    def __init__(
-        self,
-        volume: CTVolume,
-        native_mask: npt.NDArray[np.bool_],
-        engine: Detector,
-    ) -> None:
-        self._pixel_mm = engine.pixel_mm
-        self._volume = volume
-        self._engine = engine
-        self._native_mask = native_mask
-        self.mask = volume.to_canonical(native_mask)
-        self._hu = volume.to_canonical(volume.hu)
-        self._grid: ModelGrid = engine.grid(volume, self.mask)
-        self._distance = bone_distance(volume, self.mask, self._grid, self._pixel_mm)
-        self._scales: dict[int, npt.NDArray[np.float32]] = {}
-        shape = volume.hu.shape
-        self._residual = np.zeros(shape, np.float32)
-        self._signed = np.zeros(shape, np.float32)
-        self._scores = np.zeros(shape[0], np.float32)
-        self._done = np.zeros(shape[0], bool)
-
-    def wanted(self, slices: Sequence[int] | None) -> list[int]:
-        """Canonical indices of the slices to compute: those with brain."""
-        n = len(self.mask)
-        if slices is not None and not all(0 <= z < n for z in slices):
-            raise InputRefused(f"Slices must lie between 0 and {n - 1}.")
-        chosen = range(n) if slices is None else map(self._volume.canonical_slice, slices)
-        return sorted(set(chosen) & set(self._grid.slices_with(self.mask)))
-
-    def add(self, scores: SliceScores) -> SliceResult:
-        """Bring one slice to the native grid."""
-        z = scores.index
-        image = self._grid.image_to_model(self._hu[z])
-        brain = self._grid.mask_to_model(self.mask[z])
-        signed = heat(
-            scores.residual,
-            image,
-            brain,
-            self._distance[z],
-            self._engine.calibration,
-            self._pixel_mm,
-        )
-        inside = self.mask[z]
-        # Views in canonical orientation write through to the native arrays.
-        residual = self._volume.to_canonical(self._residual)
-        residual[z] = np.where(inside, self._grid.to_native(scores.residual), 0)
-        heatmap = self._volume.to_canonical(self._signed)
-        heatmap[z] = np.where(inside, self._grid.to_native(signed), 0)
-        self._scales[z] = scores.scales.astype(np.float16)
-        native = self._volume.canonical_slice(z)
-        n_hottest = max(1, round(SLICE_SCORE_MM2 / self._pixel_mm**2))
-        hottest = np.sort(np.maximum(signed[brain], 0))[-n_hottest:]
-        self._scores[native] = hottest.sum() / n_hottest
-        self._done[native] = True
-        return SliceResult(
-            native,
-            self._volume.hu[native] - self._residual[native],
-            self._residual[native],
-            np.abs(self._signed[native]),
-        )
-
-    def finish(self, run: dict[str, Any]) -> Detection:
-        """Findings over all slices, and everything in one object."""
-        findings, labels = find(
-            self._signed, self._residual, self._volume, self._engine.scale_names, self._scale_means
-        )
-        return Detection(
-            brain_mask=self._native_mask,
-            inpainted=self._volume.hu - self._residual,
-            residual=self._residual,
-            heatmap=np.abs(self._signed),
-            labels=labels,
-            findings=findings,
-            slice_scores=self._scores,
-            done=self._done,
-            run=run,
-        )
-
-    def _scale_means(self, box: Box, part: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        region = np.zeros((len(part), *self._volume.hu.shape[1:]), np.float32)
-        region[:, box[1], box[2]] = part
-        region = np.flip(region, tuple(a for a in self._volume.canonical_flips if a > 0))
-        total = np.zeros(len(self._engine.scale_names))
-        weight = 0.0
-        for native, plane in zip(range(box[0].start, box[0].stop), region, strict=True):
-            share = self._grid.average(plane)
-            scales = self._scales[self._volume.canonical_slice(native)]
-            total += (scales * share).sum((1, 2), dtype=np.float64)
-            weight += float(share.sum())
-        return total / max(weight, 1e-6)
 
 
 def _keep(shelf: SliceStore, scores: SliceScores) -> SliceStore | None:

@@ -52,7 +52,7 @@ class GridConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sizes_mm: tuple[float, ...] = (32.0, 64.0)
+    sizes_mm: tuple[float, ...] = (32.0,)
     offsets: tuple[tuple[float, float], ...] = DIAGONAL
     period: int = Field(2, ge=2, le=4)
     sampling: Sampling = Sampling()

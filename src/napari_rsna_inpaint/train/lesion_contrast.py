@@ -11,7 +11,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from napari_rsna_inpaint.detection.heatmap import SMOOTHING_MM, smooth_inside
+from napari_rsna_inpaint.detection.filters import SMOOTHING_MM, smooth_inside
 from napari_rsna_inpaint.diffusion.model import Condition, ModelConfig
 from napari_rsna_inpaint.evaluate.lesions import HU
 from napari_rsna_inpaint.inpaint.grid import grid_holes
