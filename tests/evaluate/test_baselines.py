@@ -3,7 +3,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from napari_rsna_inpaint.detection.calibration import DISTANCES_MM, Calibration, Normal
 from napari_rsna_inpaint.evaluate.baselines import baseline_maps
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 
@@ -15,14 +14,18 @@ def phantom():
     )
 
 
-def calibration(median: float) -> Calibration:
-    n = len(DISTANCES_MM)
-    normal = Normal(median=(median,) * n, upper=(5.0,) * n, lower=(5.0,) * n)
-    return Calibration(protocol="fast", residual=normal, hu=normal, n_scans=1, n_slices=1)
+class Healthy:
+    """The same HU at every distance to bone, with a spread of 5."""
+
+    def __init__(self, median: float) -> None:
+        self.median = median
+
+    def z(self, values, distance_mm):
+        return ((values - self.median) / 5).astype(np.float32)
 
 
 def test_maps_lie_in_the_mask_and_find_a_dense_bleed(phantom):
-    maps = baseline_maps(phantom.volume, phantom.brain_mask, calibration(33.0))
+    maps = baseline_maps(phantom.volume, phantom.brain_mask, Healthy(33.0))
     assert list(maps) == ["B0", "B1", "B2"]
     for values in maps.values():
         assert values.shape == phantom.volume.hu.shape
@@ -34,9 +37,9 @@ def test_maps_lie_in_the_mask_and_find_a_dense_bleed(phantom):
 
 
 def test_the_normative_score_is_gated_and_one_sided(phantom):
-    maps = baseline_maps(phantom.volume, phantom.brain_mask, calibration(33.0))
+    maps = baseline_maps(phantom.volume, phantom.brain_mask, Healthy(33.0))
     assert 1 < maps["B2"].max() <= (110 - 33) / 5
-    assert not baseline_maps(phantom.volume, phantom.brain_mask, calibration(120.0))["B2"].any()
+    assert not baseline_maps(phantom.volume, phantom.brain_mask, Healthy(120.0))["B2"].any()
 
 
 def test_the_storage_order_does_not_matter(phantom):
@@ -46,7 +49,7 @@ def test_the_storage_order_does_not_matter(phantom):
         hu=volume.hu[:, ::-1, ::-1].copy(),
         affine=volume.affine @ np.diag([1.0, -1.0, -1.0, 1.0]),
     )
-    maps = baseline_maps(volume, phantom.brain_mask, calibration(33.0))
-    others = baseline_maps(turned, phantom.brain_mask[:, ::-1, ::-1], calibration(33.0))
+    maps = baseline_maps(volume, phantom.brain_mask, Healthy(33.0))
+    others = baseline_maps(turned, phantom.brain_mask[:, ::-1, ::-1], Healthy(33.0))
     for name, values in maps.items():
         np.testing.assert_allclose(others[name][:, ::-1, ::-1], values, atol=1e-3)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from napari_rsna_inpaint.cli import main
-from napari_rsna_inpaint.detection.calibration import load_calibration
 from napari_rsna_inpaint.errors import Cancelled
 from napari_rsna_inpaint.evaluate import run as evaluation
 from napari_rsna_inpaint.evaluate.cases import read_cases, slice_truth
@@ -82,8 +81,6 @@ def test_numbers_tables_and_pictures_are_written(done):
     assert "ich/s03" in table
     for picture in ("roc_labelled", "pr_labelled", "froc_labelled", "froc_slices_labelled"):
         assert (output / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
-    # everything was found and nothing else
-    assert not (output / "worst_errors.png").exists()
 
 
 def test_rows_follow_scans_and_slices(done):
@@ -122,8 +119,15 @@ def test_what_is_stored_is_not_computed_again(done, data, tiny_model, monkeypatc
             read_cases(data / "scans", data / "labels.tsv"),
             output,
             settings(tiny_model, seed=7),
-            load_calibration(tiny_model, "fast"),
+            Healthy(),
         )
+
+
+class Healthy:
+    """Stands for the healthy HU of a calibration."""
+
+    def z(self, values, distance_mm):
+        return (values - 33) / 6
 
 
 def settings(model: Path, **options) -> evaluation.Settings:
@@ -139,7 +143,7 @@ def test_a_cancelled_evaluation_keeps_its_scans(done, data, tiny_model):
             read_cases(data / "scans", data / "labels.tsv"),
             output,
             settings(tiny_model),
-            load_calibration(tiny_model, "fast"),
+            Healthy(),
             cancelled=lambda: next(asked),
         )
     assert [summary.case.name for summary in caught.value.partial.summaries] == ["ich/s01"]

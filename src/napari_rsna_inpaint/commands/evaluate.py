@@ -119,7 +119,7 @@ def run(arguments: Namespace) -> int:
                 cases,
                 arguments.output,
                 settings,
-                calibration,
+                calibration.norms.hu,
                 truth=arguments.truth,
                 on_scan=say,
                 on_progress=show,

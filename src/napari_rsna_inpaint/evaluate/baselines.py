@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_rsna_inpaint.detection.calibration import Calibration
-from napari_rsna_inpaint.detection.heatmap import MEDIAN_MM, bone_distance
+from napari_rsna_inpaint.detection.filters import bone_distance
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
 FloatArray = npt.NDArray[np.float32]
 
+#: Side of the median filter, mm.
+MEDIAN_MM = 4.5
 #: Pixel size on which HU are filtered, mm: the one of the shipped model and its calibration.
 PIXEL_MM = 1.0
 #: Raw and median HU count in this range, HU.
 BRAIN_HU = (0.0, 100.0)
 #: The gate of the normative score, HU.
 BLOOD_HU = (40.0, 110.0)
+
+
+class HealthyHu(Protocol):
+    """What the HU of healthy brain are at every distance to bone."""
+
+    def z(self, values: FloatArray, distance_mm: FloatArray) -> FloatArray:
+        """Deviation of median-filtered HU in healthy spreads, signed."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ BASELINES = (
 
 
 def baseline_maps(
-    volume: CTVolume, mask: npt.NDArray[np.bool_], calibration: Calibration
+    volume: CTVolume, mask: npt.NDArray[np.bool_], healthy_hu: HealthyHu
 ) -> dict[str, FloatArray]:
     """Score maps of all baselines, ``(z, y, x)`` on the volume's grid, 0 outside the mask.
 
@@ -63,8 +72,8 @@ def baseline_maps(
         Series in HU.
     mask
         Brain mask on its grid.
-    calibration
-        Gives healthy HU at every distance to bone; its residual is not used.
+    healthy_hu
+        From the calibration of the model.
     """
     inside = volume.to_canonical(mask)
     hu = volume.to_canonical(volume.hu)
@@ -75,7 +84,7 @@ def baseline_maps(
     raw, median, normative = (volume.to_canonical(values) for values in maps.values())
     for z in grid.slices_with(inside):
         smooth = median_hu(grid.image_to_model(hu[z]), grid.mask_to_model(inside[z]))
-        deviation = np.maximum(calibration.hu.z(smooth, distance[z]), 0)
+        deviation = np.maximum(healthy_hu.z(smooth, distance[z]), 0)
         raw[z] = np.where(inside[z], _gate(hu[z], BRAIN_HU), 0)
         median[z] = np.where(inside[z], grid.to_native(_gate(smooth, BRAIN_HU)), 0)
         gated = np.where(_gate(smooth, BLOOD_HU) > 0, deviation, 0)

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_rsna_inpaint.detection.findings import MIN_AREA_MM2
 from napari_rsna_inpaint.detection.result import Finding
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 
+#: Regions of a baseline that are smaller in every slice are noise.
+MIN_AREA_MM2 = 25.0
 #: A lesion is hit by a candidate that shares this part of the smaller of the two.
 HIT_OVERLAP = 0.1
 _NEIGHBOURS = np.ones((3, 3, 3), bool)

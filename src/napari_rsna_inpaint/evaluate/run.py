@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_rsna_inpaint.detection.calibration import CALIBRATION, Calibration
+from napari_rsna_inpaint.detection.calibration import CALIBRATION
 from napari_rsna_inpaint.detection.files import make_folder
 from napari_rsna_inpaint.detection.resume import clear
 from napari_rsna_inpaint.detection.run import OnProgress, detect, pixel_sha256
 from napari_rsna_inpaint.errors import Cancelled, ChoiceNeeded, InputRefused
 from napari_rsna_inpaint.evaluate import store
+from napari_rsna_inpaint.evaluate.baselines import HealthyHu
 from napari_rsna_inpaint.evaluate.cases import Case, slice_truth
 from napari_rsna_inpaint.evaluate.store import Stored
 from napari_rsna_inpaint.evaluate.summary import ScanSummary, summarise
@@ -91,7 +92,7 @@ def evaluate(
     cases: Iterable[Case],
     output: Path,
     settings: Settings,
-    calibration: Calibration,
+    healthy_hu: HealthyHu,
     *,
     truth: Path | None = None,
     on_scan: Callable[[Case, str], None] | None = None,
@@ -107,8 +108,8 @@ def evaluate(
     output
         Every finished detection is kept below ``scans``; the same detection is not computed
         again, and an interrupted one goes on where it was.
-    calibration
-        Healthy HU for the baseline B2.
+    healthy_hu
+        For the baseline B2, from the calibration of the model.
     truth
         Folder of outlines, see `truth.read_truth`.
     on_scan
@@ -138,7 +139,7 @@ def evaluate(
         try:
             volume = read(case.path).finite()
             scan = _Scan(case, volume, output / SCANS / case.folder_name, settings, identity)
-            for summary in scan.summaries(truth, calibration, on_progress, cancelled):
+            for summary in scan.summaries(truth, healthy_hu, on_progress, cancelled):
                 found.summaries.append(summary)
                 say(case, describe(summary))
         except (InputRefused, ChoiceNeeded) as error:
@@ -177,7 +178,7 @@ class _Scan:
     def summaries(
         self,
         truth: Path | None,
-        calibration: Calibration,
+        healthy_hu: HealthyHu,
         on_progress: OnProgress | None,
         cancelled: Callable[[], bool] | None,
     ) -> Iterator[ScanSummary]:
@@ -193,7 +194,7 @@ class _Scan:
             stored,
             labels,
             outlines,
-            calibration,
+            healthy_hu,
             min_brain_cm2=self.settings.min_brain_cm2,
         )
         yield as_it_is
@@ -218,7 +219,7 @@ class _Scan:
                 self._detected(bleed.volume, folder, on_progress, cancelled),
                 bleed.labels,
                 pixel_truth(bleed.mask, np.ones(len(bleed.mask), bool), bleed.volume, bleed.labels),
-                calibration,
+                healthy_hu,
                 min_brain_cm2=self.settings.min_brain_cm2,
             )
 

@@ -98,7 +98,7 @@ def _misses(summary: ScanSummary) -> list[_Panel]:
             int(z),
             0,
             float(ours.slices[z]),
-            f"scan {summary.case.number}, slice {z}, slice score {ours.slices[z]:.1f}\n"
+            f"scan {summary.case.number}, slice {z}, slice score {ours.slices[z]:.2f}\n"
             + ", ".join(np.array(SUBTYPES)[summary.subtypes[z] == 1]),
         )
         for z in coldest
@@ -119,7 +119,7 @@ def _false_findings(summary: ScanSummary, stored: Stored) -> list[_Panel]:
                 largest,
                 number,
                 -finding.score,
-                f"scan {summary.case.number}, slice {largest}\nscore {finding.score:.1f}, "
+                f"scan {summary.case.number}, slice {largest}\nscore {finding.score:.2f}, "
                 f"{finding.volume_ml:.1f} ml, {finding.mean_hu:.0f} HU",
             )
         )

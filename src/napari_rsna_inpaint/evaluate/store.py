@@ -13,14 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_rsna_inpaint.detection.heatmap import BLOOD_HU, HYPODENSE_HU, SMOOTHING_MM
 from napari_rsna_inpaint.detection.result import Detection, Finding
 from napari_rsna_inpaint.io.write import write_atomic
 from napari_rsna_inpaint.volume import CTVolume
 
 NAME = "detection.npz"
-#: Between the HU that the detector takes for fluid and those that it takes for blood.
-DARK_HU = (HYPODENSE_HU + BLOOD_HU[0]) / 2
+#: Below its completion and this HU, both smoothed, a hot pixel is darker than healthy: fluid or
+#: oedema lies below, blood above.
+DARK_HU = 33.0
+SMOOTHING_MM = 1.5
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def compact(detection: Detection, volume: CTVolume) -> Stored:
     sides = [np.flatnonzero(mask.any(axis)) for axis in ((0, 2), (0, 1))]
     box = (slice(0, len(mask)), *(slice(int(s[0]), int(s[-1]) + 1) for s in sides))
     sigma = (0.0, *(SMOOTHING_MM / step for step in volume.spacing[1:]))
-    # The heatmap has no sign: what is dark lies below its completion and has the HU of fluid.
+    # The heatmap has no sign, and dark heat that is no finding has to go as well.
     residual = ndimage.gaussian_filter(detection.residual[box], sigma)
     hu = ndimage.gaussian_filter(volume.hu[box].astype(np.float32), sigma)
     dark = (residual < 0) & (hu < DARK_HU)

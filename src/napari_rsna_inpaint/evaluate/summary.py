@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_rsna_inpaint.detection.calibration import Calibration
 from napari_rsna_inpaint.detection.result import HEATMAP_LIMITS
-from napari_rsna_inpaint.detection.run import SLICE_SCORE_MM2
-from napari_rsna_inpaint.evaluate.baselines import BASELINES, baseline_maps
+from napari_rsna_inpaint.evaluate.baselines import BASELINES, HealthyHu, baseline_maps
 from napari_rsna_inpaint.evaluate.candidates import Candidates, from_findings, from_map, match
 from napari_rsna_inpaint.evaluate.cases import UNKNOWN, Case, SliceTruth
 from napari_rsna_inpaint.evaluate.metrics import BINS, histogram
@@ -21,6 +19,8 @@ from napari_rsna_inpaint.volume import CTVolume
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+#: A baseline scores a slice by the mean of its hottest pixels of this total area.
+SLICE_SCORE_MM2 = 40.0
 #: The method under test, beside the names of the baselines.
 OURS = "ours"
 METHODS = (*(baseline.name for baseline in BASELINES), OURS)
@@ -118,13 +118,13 @@ def summarise(
     stored: Stored,
     labels: SliceTruth,
     truth: PixelTruth | None,
-    calibration: Calibration,
+    healthy_hu: HealthyHu,
     *,
     min_brain_cm2: float,
 ) -> ScanSummary:
     """Score one scan by all methods, inside the same mask and with the same rules."""
     pixel_mm2 = volume.spacing[1] * volume.spacing[2]
-    maps = baseline_maps(volume, stored.whole_brain(volume.hu.shape), calibration)
+    maps = baseline_maps(volume, stored.whole_brain(volume.hu.shape), healthy_hu)
     cropped = None if truth is None else truth.lesions[stored.box]
     methods = {}
     for baseline in BASELINES:

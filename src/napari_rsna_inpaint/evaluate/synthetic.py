@@ -88,9 +88,7 @@ def synthetic_bleed(
     raise InputRefused("No synthetic bleed finds a place in this scan.")
 
 
-def _draw_shape(
-    shapes: Sequence[Path], subtype: Subtype, rng: np.random.Generator
-) -> Shape | None:
+def _draw_shape(shapes: Sequence[Path], subtype: Subtype, rng: np.random.Generator) -> Shape | None:
     if not shapes or subtype not in _SHAPED:
         return None
     return read_shape(shapes[int(rng.integers(len(shapes)))])
