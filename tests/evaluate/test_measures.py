@@ -142,12 +142,12 @@ def test_pixels_are_pooled_and_averaged():
     summaries = []
     for number in (1, 2):
         truth = rng.random(2000) < 0.1
-        score = np.maximum(rng.normal(size=2000) + 2 * truth * number, 0)
+        score = np.maximum(rng.normal(size=2000) + 2 * truth * number, 0) / 10
         counts = PixelCounts(
             positive=histogram(score[truth], TOPS["ours"]),
             negative=histogram(score[~truth], TOPS["ours"]),
             lesions=histogram(score[truth], TOPS["ours"])[None],
-            drawn=(int((truth & (score > 1)).sum()), int((score > 1).sum()), int(truth.sum())),
+            drawn=(int((truth & (score > 0.1)).sum()), int((score > 0.1).sum()), int(truth.sum())),
         )
         one = scan(number, [1], [1.0], lesions=[1.0], ml=[1.0])
         said = dataclasses.replace(one.methods["ours"], pixels=counts)

@@ -25,7 +25,7 @@ SLICE_SCORE_MM2 = 40.0
 OURS = "ours"
 METHODS = (*(baseline.name for baseline in BASELINES), OURS)
 #: End of the scale of `metrics.histogram` for each method.
-TOPS = {baseline.name: baseline.top for baseline in BASELINES} | {OURS: 4 * HEATMAP_LIMITS[1]}
+TOPS = {baseline.name: baseline.top for baseline in BASELINES} | {OURS: HEATMAP_LIMITS[1]}
 
 
 @dataclass(frozen=True)
