@@ -68,4 +68,4 @@ print(len(found.commands), len(found.readers), len(found.widgets), find_model().
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["7", "1", "1", "rsna-healthy-v1"]
+    assert done.stdout.split() == ["7", "1", "1", "rsna-healthy-v2"]

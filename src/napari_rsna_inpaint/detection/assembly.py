@@ -98,6 +98,7 @@ class Assembly:
         heatmap = np.where(labels > 0, np.abs(self._signed), np.maximum(self._signed, 0))
         score = float(self._scores.max())
         threshold = calibration.scan_threshold(FLAGGED_HEALTHY)
+        known = np.isfinite(threshold)
         return Detection(
             brain_mask=self._native_mask,
             inpainted=self._volume.hu - self._residual,
@@ -111,9 +112,9 @@ class Assembly:
                 **run,
                 "scan": {
                     "score": score,
-                    "threshold": threshold if np.isfinite(threshold) else None,
+                    "threshold": threshold if known else None,
                     "flagged_healthy_scans": FLAGGED_HEALTHY,
-                    "suspicious": score > threshold,
+                    "suspicious": score > threshold if known else None,
                 },
             },
         )

@@ -21,7 +21,7 @@ from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.io.write import write_atomic, write_json
 
 WEIGHTS = "weights.safetensors"
-DEFAULT_MODEL = "rsna-healthy-v1"
+DEFAULT_MODEL = "rsna-healthy-v2"
 #: On a CPU PyTorch always computes this many images at once, filled up where there are
 #: fewer: its convolutions of another batch size differ in the last bits.
 CPU_IMAGES = 4
