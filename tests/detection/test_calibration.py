@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import plain_calibration
+from calibrations import plain_calibration
 
 from napari_rsna_inpaint.detection.calibration import load_calibration, save_calibration
 from napari_rsna_inpaint.detection.norms import DISTANCES_MM, HealthyPixels, fit_norms

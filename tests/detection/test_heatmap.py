@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import plain_calibration
+from calibrations import plain_calibration
 
 from napari_rsna_inpaint.detection.candidates import find_candidates
 from napari_rsna_inpaint.detection.evidence import slice_evidence

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import plain_calibration
+from calibrations import plain_calibration
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
