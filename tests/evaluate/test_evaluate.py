@@ -76,6 +76,8 @@ def test_numbers_tables_and_pictures_are_written(done):
             assert method[name]["value"] is not None
     # a dense bleed of known place is easy for thresholds on HU
     assert labelled["methods"]["B2"]["pixel_ceil_dice"]["value"] > 0.5
+    # what was kept to go on after a stop is gone
+    assert not list(output.glob("scans/**/partial*"))
     table = (output / "table.md").read_text()
     assert "| slice AUROC |" in table
     assert "ich/s03" in table

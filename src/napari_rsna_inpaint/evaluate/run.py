@@ -65,11 +65,12 @@ class Settings:
 
 
 def _code_sha256() -> str:
-    """Hash of everything that a detection runs through."""
+    """Hash of everything that a stored detection runs through."""
     package = Path(__file__).parents[1]
     parts = ("brain", "detection", "diffusion", "inpaint", "io")
     files = [path for part in parts for path in (package / part).rglob("*.py")]
-    digest = hashlib.sha256((package / "volume.py").read_bytes())
+    files += [package / "volume.py", package / "evaluate" / "store.py"]
+    digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -238,6 +239,8 @@ class _Scan:
         if stored is not None:
             return stored
         make_folder(folder)
+        # Slices of a run that was stopped count for the same code only.
+        partial = folder / f"{_PARTIAL}-{identity['code'][:16]}"
         detection = detect(
             volume,
             self.settings.detector,
@@ -246,11 +249,12 @@ class _Scan:
             device=self.settings.device,
             backend=self.settings.backend,
             seed=self.settings.seed,
-            store=folder / _PARTIAL,
+            store=partial,
             on_progress=on_progress,
             cancelled=cancelled,
         )
-        stored = store.compact(detection, volume)
+        stored = store.compact(detection)
         store.save(folder, stored, identity)
-        clear(folder / _PARTIAL)
+        for finished in folder.glob(f"{_PARTIAL}*"):
+            clear(finished)
         return stored

@@ -205,10 +205,10 @@ def _draw(axes: Axes, panel: _Panel, picture: _Picture) -> None:
 
 def _field(picture: _Picture) -> tuple[tuple[float, float], float]:
     """Square around the brain of the slice: ``(y, x)`` of its upper left corner, side; mm."""
+    # With --min-brain-cm2 0 a missed slice may show no brain at all.
+    shown = picture.brain if picture.brain.any() else np.ones_like(picture.brain)
     ends = (
-        np.array(
-            [[np.flatnonzero(picture.brain.any(1 - axis))[[0, -1]] + (0, 1)] for axis in range(2)]
-        ).reshape(2, 2)
+        np.array([np.flatnonzero(shown.any(1 - axis))[[0, -1]] + (0, 1) for axis in range(2)])
         * np.array(picture.spacing)[:, None]
     )
     side = max(float(np.ptp(ends, axis=1).max()) + 2 * _MARGIN_MM, _SMALLEST_MM)

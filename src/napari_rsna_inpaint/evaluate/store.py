@@ -11,17 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_rsna_inpaint.detection.result import Detection, Finding
 from napari_rsna_inpaint.io.write import write_atomic
-from napari_rsna_inpaint.volume import CTVolume
 
 NAME = "detection.npz"
-#: Below its completion and this HU, both smoothed, a hot pixel is darker than healthy: fluid or
-#: oedema lies below, blood above.
-DARK_HU = 33.0
-SMOOTHING_MM = 1.5
 
 
 @dataclass(frozen=True)
@@ -61,21 +55,19 @@ class Stored:
         return mask
 
 
-def compact(detection: Detection, volume: CTVolume) -> Stored:
+def compact(detection: Detection) -> Stored:
     """Crop to the brain and keep the bright side of the heatmap."""
     mask = detection.brain_mask
     sides = [np.flatnonzero(mask.any(axis)) for axis in ((0, 2), (0, 1))]
     box = (slice(0, len(mask)), *(slice(int(s[0]), int(s[-1]) + 1) for s in sides))
-    sigma = (0.0, *(SMOOTHING_MM / step for step in volume.spacing[1:]))
-    # The heatmap has no sign, and dark heat that is no finding has to go as well.
-    residual = ndimage.gaussian_filter(detection.residual[box], sigma)
-    hu = ndimage.gaussian_filter(volume.hu[box].astype(np.float32), sigma)
-    dark = (residual < 0) & (hu < DARK_HU)
+    labels = detection.labels[box]
+    # The heatmap shows dark regions where they are findings, and only there.
+    dark = np.array([False, *(finding.sign == "hypo" for finding in detection.findings)])[labels]
     return Stored(
         box=(box[0], box[1], box[2]),
         brain=mask[box],
         heat=np.where(dark, 0, detection.heatmap[box]).astype(np.float16),
-        labels=detection.labels[box],
+        labels=labels,
         findings=detection.findings,
         slice_scores=detection.slice_scores,
         run=detection.run,
