@@ -1,5 +1,6 @@
 import shutil
 
+import numpy as np
 import pytest
 
 from napari_rsna_inpaint import detect
@@ -8,7 +9,7 @@ from napari_rsna_inpaint.detection.grid import GridDetector
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 from napari_rsna_inpaint.io.write import write_nifti
-from napari_rsna_inpaint.train.calibrate import calibrate
+from napari_rsna_inpaint.train.calibrate import FALSE_FINDINGS, calibrate, finding_heat
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,13 @@ def test_the_order_of_the_scans_changes_no_norm(calibration, heads, detector):
     again = calibrate(heads[::-1], detector, bleeds=2)
     assert again.norms == calibration.norms
     assert again.healthy_scan_scores == pytest.approx(calibration.healthy_scan_scores, abs=1e-6)
+
+
+def test_as_many_healthy_regions_are_findings_as_allowed():
+    peaks = np.linspace(0.4, 0.9, 12, dtype=np.float32)
+    needed = finding_heat(peaks.tolist(), 10)
+    # one by one and in the precision of the heat, as `findings.find` compares them
+    assert sum(peak >= needed for peak in peaks) == 10 * FALSE_FINDINGS
 
 
 def test_a_known_rescorer_is_kept_and_no_bleed_inserted(calibration, heads, detector):

@@ -8,6 +8,7 @@ from pathlib import Path
 from napari_rsna_inpaint.commands.common import (
     add_model,
     add_protocol,
+    not_negative,
     progress_bar,
     stop_on_interrupt,
 )
@@ -20,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("scans", type=Path, nargs="+", metavar="INPUT", help="healthy scans")
     parser.add_argument(
         "--bleeds",
-        type=int,
+        type=not_negative,
         default=3,
         metavar="N",
         help="synthetic bleeds inserted into each scan to learn how bleeds differ from healthy "
@@ -44,7 +45,7 @@ def run(arguments: Namespace) -> int:
     folder = find_model(arguments.model)
     check_writable(folder)
     known = None
-    if arguments.bleeds <= 0:
+    if arguments.bleeds == 0:
         known = load_calibration(folder, arguments.protocol).rescorer
     detector = GridDetector(
         arguments.protocol, model=folder, device=arguments.device, backend=arguments.backend

@@ -81,7 +81,7 @@ def calibrate(
     known
         A rescorer of another protocol to be kept; no bleeds are inserted then.
     on_scan
-        Called with the name of each finished scan.
+        Called with the name of each scan that is finished or left out.
 
     Raises
     ------
@@ -93,14 +93,14 @@ def calibrate(
     pairs = []
     for path in paths:
         try:
-            volume = read(path)
+            volume = read(path).finite()
         except RsnaInpaintError as error:
             log.warning("%s left out: %s", path.name, error)
-            continue
-        rng = np.random.default_rng([seed, zlib.crc32(path.name.encode())])
-        pair = _run(volume, detector, 0 if known else bleeds, rng, seed, cancelled)
-        if pair.healthy.residuals:
-            pairs.append(pair)
+        else:
+            rng = np.random.default_rng([seed, zlib.crc32(path.name.encode())])
+            pair = _run(volume, detector, 0 if known else bleeds, rng, seed, cancelled)
+            if pair.healthy.residuals:
+                pairs.append(pair)
         if on_scan is not None:
             on_scan(path.name)
     scans = [pair.healthy for pair in pairs]
@@ -118,19 +118,26 @@ def calibrate(
         found, score = _judge(scan, judged, judge)
         peaks += found
         scores.append(score)
-    allowed = int(FALSE_FINDINGS * len(scans))
-    ranked = sorted(peaks, reverse=True)
     return Calibration(
         protocol=detector.protocol,
         norms=norms,
         rescorer=rescorer,
-        # just above the first peak that would be one finding too many
-        finding_heat=float(np.nextafter(ranked[allowed], 1)) if len(ranked) > allowed else EXTENT,
+        finding_heat=finding_heat(peaks, len(scans)),
         false_findings=FALSE_FINDINGS,
         healthy_scan_scores=tuple(sorted(scores)),
         n_scans=len(scans),
         n_slices=sum(len(scan.residuals) for scan in scans),
     )
+
+
+def finding_heat(peaks: Sequence[float], n_scans: int) -> float:
+    """Heat that as many healthy ``peaks`` reach as `FALSE_FINDINGS` a scan allow."""
+    allowed = int(FALSE_FINDINGS * n_scans)
+    if len(peaks) <= allowed:
+        return EXTENT
+    one_too_many = np.float32(sorted(peaks, reverse=True)[allowed])
+    # the next number in the precision of the heat, or both would compare as equal
+    return float(np.nextafter(one_too_many, np.float32(1)))
 
 
 def fit_norms_of(scans: Sequence[Scan]) -> Norms:
@@ -173,7 +180,14 @@ def _run(
     # a bleed may change where the brain is found, as in use
     return _Pair(
         healthy,
-        *_residuals(bleeding, brain_mask(bleeding), detector, truth, seed, cancelled),
+        *_residuals(
+            bleeding,
+            brain_mask(bleeding, cancelled=cancelled),
+            detector,
+            truth,
+            seed,
+            cancelled,
+        ),
     )
 
 
