@@ -267,6 +267,21 @@ def test_nifti_files_are_series_and_take_their_labels_by_name(tmp_path):
     assert b.labels.tolist() == [-1] * N
 
 
+def test_a_table_tells_the_patient_of_files_without_an_id(tmp_path):
+    """Or two studies of one patient could be trained and validated on."""
+    rows = []
+    for k, person in enumerate(("P", "P", "Q")):
+        head = slices(k + 1, "", f"ID_{k}")
+        for ds in head:
+            ds.StudyInstanceUID = f"1.2.{k}"
+            rows.append(f"{ds.SOPInstanceUID}\t0\t{person}")
+        save(tmp_path / "data" / f"s{k}", head)
+    (tmp_path / "labels.tsv").write_text("slice_id\tany\tpatient_id\n" + "\n".join(rows))
+    run(job(tmp_path / "data", tmp_path / "out"))
+    a, b, c = open_dataset(tmp_path / "out")
+    assert a.patient == b.patient != c.patient
+
+
 def test_a_copy_of_a_series_elsewhere_is_left_out(tmp_path):
     """Even if its pixels differ, say in the air around the head."""
     head = slices(1, "ID_one", "ID_a")

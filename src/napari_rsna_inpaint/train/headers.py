@@ -52,7 +52,7 @@ class FileHeader(NamedTuple):
 
     ``patient`` and ``series`` are keys (hashes), ``sop_uid`` may be empty; ``private`` tells
     that the path repeats the patient's name or ID; ``problem`` why the file cannot be used, or
-    nothing.
+    nothing; ``identified`` whether there is a patient ID.
     """
 
     patient: str = ""
@@ -60,6 +60,7 @@ class FileHeader(NamedTuple):
     sop_uid: str = ""
     private: bool = False
     problem: str = ""
+    identified: bool = True
 
 
 def short_hash(*parts: object) -> str:
@@ -152,4 +153,5 @@ def _read_header(file: DataFile) -> FileHeader:
         series=short_hash(patient, study, series),
         sop_uid=sop,
         private=any(len(word) > 2 and word in file.name.casefold() for word in words),
+        identified=bool(patient),
     )

@@ -106,11 +106,13 @@ def dicom_series(
         told = {slice_id: labels.of(slice_id, stem) for slice_id, stem in names.items()}
         known = {slice_id: label for slice_id, label in told.items() if label != UNKNOWN}
         vouched = unlabelled_healthy and not known
+        header = headers[indices[0]]
+        person = None if header.identified else _person(labels, names)
         found.append(
             SeriesSource(
                 name=series if private else _place(members, own_folder) or series,
                 key=short_hash(*members),
-                patient=headers[indices[0]].patient,
+                patient=header.patient if person is None else short_hash(person),
                 files=tuple(file.path for file in members),
                 labels=known,
                 doubtful=frozenset(i for i, stem in names.items() if labels.doubtful & {i, stem}),
@@ -118,6 +120,12 @@ def dicom_series(
             )
         )
     return found
+
+
+def _person(labels: Labels, names: dict[str, str]) -> str | None:
+    """Patient of a series (file stems by slice id) as the tables have it."""
+    known = (labels.patients.get(name) for pair in names.items() for name in pair)
+    return next((person for person in known if person), None)
 
 
 def _slice_id(file: DataFile, header: FileHeader) -> str:
