@@ -58,7 +58,7 @@ class FindingsTable(QTableWidget):
                 f"{finding.volume_ml:.1f}",
                 f"{finding.mean_hu:.0f}",
                 f"{finding.mean_residual_hu:+.0f}",
-                f"{finding.score:.1f}",
+                f"{finding.score:.2f}",
             )
             meaning = "brighter" if finding.sign == "hyper" else "darker"
             for column, text in enumerate(texts):

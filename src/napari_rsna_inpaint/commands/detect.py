@@ -82,6 +82,6 @@ def run(arguments: Namespace) -> int:
         print(
             f"  {finding.id}  slices {first}-{last}  {finding.volume_ml:.1f} ml  "
             f"{finding.mean_hu:.0f} HU  {finding.mean_residual_hu:+.0f} HU  {finding.sign}  "
-            f"score {finding.score:.1f}"
+            f"score {finding.score:.2f}"
         )
     return exit_code(volume)
