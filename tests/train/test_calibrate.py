@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_rsna_inpaint import detect
+from napari_rsna_inpaint.cli import main
 from napari_rsna_inpaint.detection.calibration import load_calibration, save_calibration
 from napari_rsna_inpaint.detection.grid import GridDetector
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
@@ -80,6 +81,16 @@ def test_scans_that_are_refused_are_left_out(heads, detector, tmp_path, calibrat
     assert one.n_scans == 1
     with pytest.raises(InputRefused, match="healthy scans"):
         calibrate([broken], detector)
+
+
+def test_the_command_says_that_scans_were_left_out(heads, tiny_model, tmp_path, capsys):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    broken = tmp_path / "broken.nii"
+    broken.write_bytes(b"nothing")
+    common = ("--model", str(model), "--protocol", "interactive", "--device", "cpu")
+    assert main(["calibrate", str(broken), str(heads[0]), "--bleeds", "0", *common]) == 5
+    assert "1 scans" in capsys.readouterr().out
+    assert load_calibration(model, "interactive").n_scans == 1
 
 
 def test_cancel_stops_it(heads, detector):

@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Write ``calibration.json`` into the model's folder."""
+    """Write ``calibration.json`` into the model's folder; 5 where scans were left out."""
     from napari_rsna_inpaint.detection.calibration import (
         check_writable,
         load_calibration,
@@ -63,4 +63,4 @@ def run(arguments: Namespace) -> int:
         )
     save_calibration(folder, calibration)
     print(f"{calibration.n_slices} slices of {calibration.n_scans} scans for {folder.name}")
-    return 0
+    return 0 if calibration.n_scans == len(arguments.scans) else 5

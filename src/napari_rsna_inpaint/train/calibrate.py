@@ -75,7 +75,8 @@ def calibrate(
     Parameters
     ----------
     paths
-        One healthy scan each. Those that are refused are left out with a line in the log.
+        One healthy scan each. Those that are refused or show no brain are left out with a line
+        in the log.
     bleeds
         Synthetic bleeds inserted into a copy of every scan.
     known
@@ -101,6 +102,8 @@ def calibrate(
             pair = _run(volume, detector, 0 if known else bleeds, rng, seed, cancelled)
             if pair.healthy.residuals:
                 pairs.append(pair)
+            else:
+                log.warning("%s left out: no brain was found.", path.name)
         if on_scan is not None:
             on_scan(path.name)
     scans = [pair.healthy for pair in pairs]
