@@ -43,6 +43,20 @@ def test_residual_is_original_minus_inpainted_and_zero_outside_the_brain(phantom
     assert (expected.heatmap >= 0).all()
 
 
+def test_the_scan_is_compared_with_healthy_scans_at_the_chosen_rate(phantom, expected, tiny_model):
+    scan = expected.run["scan"]
+    assert scan["score"] == pytest.approx(expected.slice_scores.max())
+    assert scan["threshold"] == pytest.approx(0.5)  # the highest of ten healthy scans
+    assert scan["suspicious"] == (scan["score"] > 0.5)
+    wide, strict = (
+        detect(phantom.volume, model=tiny_model, device="cpu", flag_rate=rate, slices=[3]).run
+        for rate in (0.5, 0.01)
+    )
+    assert wide["scan"]["threshold"] == pytest.approx(0.3)
+    assert strict["scan"]["threshold"] is None
+    assert strict["scan"]["suspicious"] is None
+
+
 def test_labels_and_findings_agree(expected):
     assert expected.findings
     for number, finding in enumerate(expected.findings, start=1):

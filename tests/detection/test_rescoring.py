@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from napari_rsna_inpaint.detection.candidates import FEATURES, find_candidates
 from napari_rsna_inpaint.detection.evidence import slice_evidence
-from napari_rsna_inpaint.detection.rescorer import fit_rescorer
+from napari_rsna_inpaint.detection.rescorer import Rescorer, fit_rescorer
 from napari_rsna_inpaint.detection.symmetry import opposite
 
 NORMS = plain_calibration().norms
@@ -131,6 +131,15 @@ def test_what_is_not_known_counts_nothing():
     typical = one.copy()
     typical[0, 0] = rescorer.mean[0]
     assert rescorer.probability(unknown) == pytest.approx(rescorer.probability(typical))
+
+
+def test_a_feature_that_was_never_known_counts_nothing():
+    bleeds, healthy = clouds(0)
+    bleeds[:, 7] = healthy[:, 7] = np.nan
+    rescorer = Rescorer.model_validate_json(fit_rescorer(bleeds, healthy).model_dump_json())
+    known, unknown = np.zeros((1, N)), np.zeros((1, N))
+    known[0, 7], unknown[0, 7] = 2.0, np.nan
+    assert rescorer.probability(known) == pytest.approx(rescorer.probability(unknown))
 
 
 @given(st.integers(0, N - 1), st.floats(10, 1e6))

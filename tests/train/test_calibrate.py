@@ -54,10 +54,12 @@ def test_as_many_healthy_regions_are_findings_as_allowed():
     assert sum(peak >= needed for peak in peaks) == 10 * FALSE_FINDINGS
 
 
-def test_a_known_rescorer_is_kept_and_no_bleed_inserted(calibration, heads, detector):
-    known = calibrate(heads[:1], detector, known=calibration.rescorer)
-    assert known.rescorer == calibration.rescorer
-    assert known.n_scans == 1
+def test_a_known_judge_and_its_thresholds_are_kept(calibration, heads, detector):
+    one = calibrate(heads[:1], detector, known=calibration)
+    assert one.n_scans == 1
+    assert one.norms != calibration.norms
+    kept = {"norms", "n_scans", "n_slices"}
+    assert one.model_dump(exclude=kept) == calibration.model_dump(exclude=kept)
 
 
 def test_a_bleed_in_another_head_is_hotter_than_the_same_head_without(
@@ -77,7 +79,7 @@ def test_a_bleed_in_another_head_is_hotter_than_the_same_head_without(
 def test_scans_that_are_refused_are_left_out(heads, detector, tmp_path, calibration):
     broken = tmp_path / "broken.nii"
     broken.write_bytes(b"nothing")
-    one = calibrate([broken, heads[0]], detector, known=calibration.rescorer)
+    one = calibrate([broken, heads[0]], detector, known=calibration)
     assert one.n_scans == 1
     with pytest.raises(InputRefused, match="healthy scans"):
         calibrate([broken], detector)

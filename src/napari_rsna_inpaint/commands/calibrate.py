@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=3,
         metavar="N",
         help="synthetic bleeds inserted into each scan to learn how bleeds differ from healthy "
-        "look-alikes (default 3); 0 keeps what was learned for the nearest protocol",
+        "look-alikes (default 3); 0 keeps this and the thresholds of the nearest protocol",
     )
     add_protocol(parser)
     add_model(parser)
@@ -46,7 +46,7 @@ def run(arguments: Namespace) -> int:
     check_writable(folder)
     known = None
     if arguments.bleeds == 0:
-        known = load_calibration(folder, arguments.protocol).rescorer
+        known = load_calibration(folder, arguments.protocol)
     detector = GridDetector(
         arguments.protocol, model=folder, device=arguments.device, backend=arguments.backend
     )

@@ -64,6 +64,17 @@ def not_negative(text: str) -> int:
     return int(text)
 
 
+def rate(text: str) -> float:
+    """Type of an argument that is a part of a whole."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return value
+
+
 def read_noted(arguments: Namespace) -> CTVolume:
     """Read INPUT and say what was noticed."""
     from napari_rsna_inpaint.io import read

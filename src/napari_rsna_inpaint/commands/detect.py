@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from napari_rsna_inpaint.commands.common import (
     add_input,
@@ -13,6 +14,7 @@ from napari_rsna_inpaint.commands.common import (
     exit_code,
     positive,
     progress_bar,
+    rate,
     read_noted,
     say_statement,
     stop_on_interrupt,
@@ -32,6 +34,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument(
         "--batch-size", type=positive, metavar="N", help="images a network call (speed only)"
+    )
+    parser.add_argument(
+        "--flag-rate",
+        type=rate,
+        default=0.1,
+        metavar="R",
+        help="part of healthy scans that may be called suspicious (default 0.1)",
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the finished slices of a stopped run"
@@ -63,6 +72,7 @@ def run(arguments: Namespace) -> int:
                 device=arguments.device,
                 backend=arguments.backend,
                 seed=arguments.seed,
+                flag_rate=arguments.flag_rate,
                 batch_size=arguments.batch_size,
                 store=store,
                 resume=arguments.resume,
@@ -77,6 +87,7 @@ def run(arguments: Namespace) -> int:
     write_detection(arguments.output, detection, volume)
     clear(store)
     print(f"{len(detection.findings)} findings in {arguments.output}")
+    print(_verdict(detection.run["scan"]))
     for finding in detection.findings[:5]:
         first, last = finding.slices
         print(
@@ -85,3 +96,14 @@ def run(arguments: Namespace) -> int:
             f"score {finding.score:.2f}"
         )
     return exit_code(volume)
+
+
+def _verdict(scan: dict[str, Any]) -> str:
+    """One line on the scan as a whole."""
+    if scan["threshold"] is None:
+        return f"scan score {scan['score']:.2f}; too few healthy scans for a threshold"
+    relation = "above" if scan["suspicious"] else "not above"
+    return (
+        f"scan score {scan['score']:.2f}, {relation} {scan['threshold']:.2f}, which "
+        f"{scan['flag_rate']:.0%} of healthy scans exceed at most"
+    )

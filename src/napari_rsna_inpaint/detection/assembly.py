@@ -16,9 +16,6 @@ from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.volume import CTVolume
 
-#: This part of healthy scans may exceed the threshold of the scan score.
-FLAGGED_HEALTHY = 0.1
-
 
 class Assembly:
     """Result of a run while it grows.
@@ -27,14 +24,21 @@ class Assembly:
     ----------
     native_mask
         ``(z, y, x)`` brain mask on the volume's grid.
+    flag_rate
+        This part of healthy scans may exceed the threshold of the scan score.
     """
 
     def __init__(
-        self, volume: CTVolume, native_mask: npt.NDArray[np.bool_], engine: Detector
+        self,
+        volume: CTVolume,
+        native_mask: npt.NDArray[np.bool_],
+        engine: Detector,
+        flag_rate: float,
     ) -> None:
         self.mask = volume.to_canonical(native_mask)
         self._volume = volume
         self._engine = engine
+        self._flag_rate = flag_rate
         self._native_mask = native_mask
         self._grid = engine.grid(volume, self.mask)
         self._scan = Scan(volume, self.mask, self._grid, engine.pixel_mm)
@@ -97,7 +101,7 @@ class Assembly:
         # Wide sulci are dark in every slice: the map shows dark regions that are findings only.
         heatmap = np.where(labels > 0, np.abs(self._signed), np.maximum(self._signed, 0))
         score = float(self._scores.max())
-        threshold = calibration.scan_threshold(FLAGGED_HEALTHY)
+        threshold = calibration.scan_threshold(self._flag_rate)
         known = np.isfinite(threshold)
         return Detection(
             brain_mask=self._native_mask,
@@ -113,7 +117,7 @@ class Assembly:
                 "scan": {
                     "score": score,
                     "threshold": threshold if known else None,
-                    "flagged_healthy_scans": FLAGGED_HEALTHY,
+                    "flag_rate": self._flag_rate,
                     "suspicious": score > threshold if known else None,
                 },
             },

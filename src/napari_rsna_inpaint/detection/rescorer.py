@@ -63,10 +63,11 @@ def fit_rescorer(bleeds: FloatArray, healthy: FloatArray) -> Rescorer:
     bleeds, healthy
         ``(n, len(FEATURES))`` features of candidates in bleeds and in healthy brain.
     """
-    everything = np.concatenate([bleeds, healthy])
-    mean = np.nanmean(everything, 0)
-    spread = np.nanstd(everything, 0) + 1e-6
-    z = _standardise(everything, mean, spread)
+    everything = np.ma.masked_invalid(np.concatenate([bleeds, healthy]))
+    # a feature that is never known, as in single slices, counts nothing
+    mean = everything.mean(0).filled(0.0)
+    spread = everything.std(0).filled(1.0) + 1e-6
+    z = _standardise(everything.filled(np.nan), mean, spread)
     x = np.concatenate([z, z**2], 1)
     y = np.repeat([1.0, 0.0], [len(bleeds), len(healthy)])
     weight = np.where(y > 0, 0.5 / len(bleeds), 0.5 / len(healthy))

@@ -39,6 +39,7 @@ def detect(
     device: str = "auto",
     backend: str = "torch",
     seed: int = 0,
+    flag_rate: float = 0.1,
     batch_size: int | None = None,
     slices: Sequence[int] | None = None,
     store: Path | None = None,
@@ -57,6 +58,9 @@ def detect(
     seed
         The result is a function of volume, settings and seed: on a CPU bit for bit,
         whatever the batch size and order, and whether or not it was resumed.
+    flag_rate
+        Part of healthy scans that may be called suspicious, 0 to 1: sets the threshold of
+        the scan score in ``run["scan"]``.
     slices
         Indices along ``z`` of the slices to look at; all with brain by default.
     store, resume
@@ -92,7 +96,7 @@ def detect(
     mask = brain_mask(volume, cancelled=cancelled)
     if not mask.any():
         raise InputRefused("No brain was found in this series; is it an axial head CT?")
-    assembly = Assembly(volume, mask, engine)
+    assembly = Assembly(volume, mask, engine, flag_rate)
     parameters = {
         **engine.provenance(),
         "protocol": protocol,

@@ -48,7 +48,7 @@ FOLDS = 5
 #: Only slices with this much brain tell the usual noise.
 NOISE_BRAIN_MM2 = 3000.0
 
-Judged = list[tuple[int, Evidence, list[Candidate]]]
+Judged = Iterable[tuple[int, Evidence, list[Candidate]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def calibrate(
     detector: GridDetector,
     *,
     bleeds: int = 3,
-    known: Rescorer | None = None,
+    known: Calibration | None = None,
     seed: int = 0,
     on_scan: Callable[[str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -80,7 +80,8 @@ def calibrate(
     bleeds
         Synthetic bleeds inserted into a copy of every scan.
     known
-        A rescorer of another protocol to be kept; no bleeds are inserted then.
+        The calibration of another protocol, whose rescorer and thresholds are kept; only the
+        norms are fitted, and no bleeds are inserted.
     on_scan
         Called with the name of each scan that is finished or left out.
 
@@ -108,28 +109,29 @@ def calibrate(
             on_scan(path.name)
     scans = [pair.healthy for pair in pairs]
     norms = fit_norms_of(scans)
-    healthy = [list(scan.judged(norms)) for scan in scans]
+    fitted = {
+        "protocol": detector.protocol,
+        "norms": norms,
+        "n_scans": len(scans),
+        "n_slices": sum(len(scan.residuals) for scan in scans),
+    }
     if known is not None:
-        rescorer, judges = known, [known] * len(pairs)
-    else:
-        positive = [_bleeding_candidates(pair, norms) for pair in pairs]
-        negative = [[c for _, _, found in judged for c in found] for judged in healthy]
-        rescorer = _fit(positive, negative)
-        judges = _judges(positive, negative)
-    peaks, scores = [], []
-    for scan, judged, judge in zip(scans, healthy, judges, strict=True):
-        found, score = _judge(scan, judged, judge)
+        return known.model_copy(update=fitted)
+    positive = [_bleeding_candidates(pair, norms) for pair in pairs]
+    negative = [[c for _, _, found in scan.judged(norms) for c in found] for scan in scans]
+    peaks: list[float] = []
+    scores = []
+    for scan, judge in zip(scans, _judges(positive, negative), strict=True):
+        # judged anew, since the maps of many scans would fill the memory
+        found, score = _judge(scan, scan.judged(norms), judge)
         peaks += found
         scores.append(score)
     return Calibration(
-        protocol=detector.protocol,
-        norms=norms,
-        rescorer=rescorer,
+        **fitted,
+        rescorer=_fit(positive, negative),
         finding_heat=finding_heat(peaks, len(scans)),
         false_findings=FALSE_FINDINGS,
         healthy_scan_scores=tuple(sorted(scores)),
-        n_scans=len(scans),
-        n_slices=sum(len(scan.residuals) for scan in scans),
     )
 
 
