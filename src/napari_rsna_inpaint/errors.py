@@ -15,6 +15,12 @@ class RsnaInpaintError(Exception):
     exit_code = 1
 
 
+class UsageError(RsnaInpaintError):
+    """Options that do not go together; the message says which."""
+
+    exit_code = 2
+
+
 class OutputFailed(RsnaInpaintError):
     """A result could not be written; the message names cause and remedy."""
 

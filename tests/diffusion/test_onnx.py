@@ -215,7 +215,7 @@ class TestRefusals:
 
     def test_calibration_data_without_int8(self, tiny_onnx, tmp_path, capsys):
         command = ["export-onnx", "--model", str(tiny_onnx), "--calibration-data", str(tmp_path)]
-        assert main(command) == 3
+        assert main(command) == 2
         assert "--int8" in capsys.readouterr().err
 
 

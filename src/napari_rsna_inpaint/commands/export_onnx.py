@@ -45,11 +45,11 @@ def run(arguments: Namespace) -> int:
     from napari_rsna_inpaint.diffusion.onnx_denoiser import FILES
     from napari_rsna_inpaint.diffusion.onnx_export import OPSET, export_onnx
     from napari_rsna_inpaint.diffusion.onnx_int8 import quantize
-    from napari_rsna_inpaint.errors import InputRefused
+    from napari_rsna_inpaint.errors import UsageError
     from napari_rsna_inpaint.io.write import write_atomic
 
     if arguments.calibration_data and not arguments.int8:
-        raise InputRefused("--calibration-data belongs to --int8; give both or none.")
+        raise UsageError("--calibration-data belongs to --int8; give both or none.")
     folder = find_model(arguments.model)
     if arguments.output is None:
         check_writable(folder)
