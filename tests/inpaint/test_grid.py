@@ -52,7 +52,7 @@ def test_grids_that_miss_the_brain_are_left_out_but_keep_their_numbers():
 
 def test_reference_protocol_has_the_published_number_of_runs():
     protocol = PROTOCOLS["reference"]
-    assert protocol.grids_per_slice == 144
+    assert len(protocol.sizes_mm) * len(protocol.offsets) * protocol.period**2 == 144
     assert protocol.sampling.steps == 50
 
 

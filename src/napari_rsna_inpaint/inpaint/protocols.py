@@ -59,11 +59,6 @@ class GridConfig(BaseModel):
     samples: int = Field(1, ge=1)
     neighbours: Neighbours = "cut"
 
-    @property
-    def grids_per_slice(self) -> int:
-        """Holes tried on every slice, before those that miss the brain are left out."""
-        return len(self.sizes_mm) * len(self.offsets) * self.period**2
-
 
 PROTOCOLS: dict[str, GridConfig] = {
     "interactive": GridConfig(offsets=CORNER),
