@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_rsna_inpaint.brain.morphology import drop_small
-from napari_rsna_inpaint.brain.tissue import FAT_HU, HOLE_MM2, MIN_AREA_MM2, SPUR_MM, BoolArray
+from napari_rsna_inpaint.brain.tissue import FAT_HU, HOLE_MM2, ISLAND_MM2, SPUR_MM, BoolArray
 
 EDGE_HU = 100.0  # partial volume of the inner table begins here
 RIM_MM = 1.0  # partial volume of the inner table reaches this far
@@ -71,7 +71,7 @@ def draw_border(
     # Air, metal and streaks inside stay inside, wherever they are not at the border.
     mask |= ndimage.binary_erosion(coarse, iterations=max(1, round(SPUR_MM / pixel)))
 
-    mask = drop_small(mask, MIN_AREA_MM2 / (pixel_mm[0] * pixel_mm[1]))
+    mask = drop_small(mask, ISLAND_MM2 / (pixel_mm[0] * pixel_mm[1]))
     labels, count = ndimage.label(mask)
     touching = np.zeros(count + 1, dtype=bool)
     touching[np.unique(labels[coarse])] = True

@@ -14,7 +14,7 @@ from napari_rsna_inpaint.brain.morphology import dilate, disc, drop_small
 from napari_rsna_inpaint.brain.tissue import (
     FAT_HU,
     HOLE_MM2,
-    MIN_AREA_MM2,
+    ISLAND_MM2,
     SPUR_MM,
     BoolArray,
     FloatArray,
@@ -120,7 +120,7 @@ def _around_fat(fat: BoolArray, bone: BoolArray, pixel_mm: tuple[float, float]) 
     Thin layers and small spots of fat density are partial volume of air and do not count.
     """
     solid = ndimage.binary_opening(fat, disc(SPUR_MM, pixel_mm))
-    solid = drop_small(solid, MIN_AREA_MM2 / (pixel_mm[0] * pixel_mm[1]))
+    solid = drop_small(solid, ISLAND_MM2 / (pixel_mm[0] * pixel_mm[1]))
     if not solid.any():
         return solid
     steps = max(1, round(2 * SPUR_MM / min(pixel_mm)))
@@ -193,7 +193,7 @@ def _choose(
             continue
         piece = labels == index
         z = int(np.argmax(piece.sum((1, 2))))
-        if chosen and piece[z].sum() * pixel_mm[0] * pixel_mm[1] < MIN_AREA_MM2:
+        if chosen and piece[z].sum() * pixel_mm[0] * pixel_mm[1] < ISLAND_MM2:
             continue
         if _is_cranial(piece[z], enclosure[z], soft[z], work[z], pixel_mm, bool(chosen)):
             chosen.append(int(index))
@@ -253,7 +253,7 @@ def _section(
         fill[0] = False
         grown |= fill[labels]
     opened = ndimage.binary_opening(grown, disc(SPUR_MM, pixel_mm))
-    return drop_small(opened, MIN_AREA_MM2 / pixel_area)
+    return drop_small(opened, ISLAND_MM2 / pixel_area)
 
 
 def _bridge_streaks(mask: BoolArray, streaked: BoolArray, metal: BoolArray) -> None:

@@ -15,7 +15,7 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 
 #: Regions of a baseline that are smaller in every slice are noise.
-MIN_AREA_MM2 = 25.0
+BASELINE_REGION_MM2 = 25.0
 #: A lesion is hit by a candidate that shares this part of the smaller of the two.
 HIT_OVERLAP = 0.1
 _NEIGHBOURS = np.ones((3, 3, 3), bool)
@@ -71,7 +71,7 @@ def from_map(
     area = pixels.max(1) * pixel_mm2
     inside = labels > 0
     total = np.bincount(labels[inside] - 1, values[inside] - zero, n)
-    kept = np.flatnonzero(area >= MIN_AREA_MM2)
+    kept = np.flatnonzero(area >= BASELINE_REGION_MM2)
     number = np.zeros(n + 1, np.int32)
     number[kept + 1] = np.arange(1, len(kept) + 1)
     score = total[kept] / pixels[kept].sum(1) * np.sqrt(area[kept])

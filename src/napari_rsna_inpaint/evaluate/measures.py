@@ -90,7 +90,7 @@ class Pixels:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PooledScores:
     """Everything that the measures of one method are made of, over many scans."""
 
     n_patients: int
@@ -113,7 +113,7 @@ class Evidence:
     pixels: Pixels
 
 
-def gather(summaries: Iterable[ScanSummary], method: str) -> Evidence:
+def gather(summaries: Iterable[ScanSummary], method: str) -> PooledScores:
     """Collect one method's scores; the order of the summaries does not matter."""
     scans = sorted(summaries, key=lambda s: (s.case.patient, s.case.name, s.kind))
     patients = sorted({s.case.patient for s in scans})
@@ -125,7 +125,7 @@ def gather(summaries: Iterable[ScanSummary], method: str) -> Evidence:
     outlined = [row for row in rows if row[0].outlined]
     counted = [(labelled(s), s, m, p) for s, m, p in rows]
     ill = [(c & (s.bleed == 1), m, p) for c, s, m, p in counted]
-    return Evidence(
+    return PooledScores(
         n_patients=len(patients),
         top=TOPS[method],
         slices=_items((m.slices[c], p) for c, _, m, p in counted),
@@ -147,12 +147,12 @@ def gather(summaries: Iterable[ScanSummary], method: str) -> Evidence:
     )
 
 
-def measure(evidence: Evidence, patients: Array) -> dict[str, Array]:
+def measure(pooled: PooledScores, patients: Array) -> dict[str, Array]:
     """All measures for each weighting of the patients.
 
     Parameters
     ----------
-    evidence
+    pooled
         Of one method.
     patients
         ``(b, n_patients)`` weights; ones for the plain value.
@@ -164,29 +164,29 @@ def measure(evidence: Evidence, patients: Array) -> dict[str, Array]:
         where a target is not reached. `DEFINITIONS` says what they mean.
     """
     return {
-        **_by_label(evidence, patients),
-        **_by_touch(evidence, patients),
-        **_by_pixel(evidence, patients),
-        **_by_lesion(evidence, patients),
+        **_by_label(pooled, patients),
+        **_by_touch(pooled, patients),
+        **_by_pixel(pooled, patients),
+        **_by_lesion(pooled, patients),
     }
 
 
-def slice_sweep(evidence: Evidence) -> Sweep:
+def slice_sweep(pooled: PooledScores) -> Sweep:
     """All labelled slices, for curves."""
-    return Sweep.of(evidence.slices.scores, evidence.slice_bleeds)
+    return Sweep.of(pooled.slices.scores, pooled.slice_bleeds)
 
 
-def touch_sweep(evidence: Evidence) -> Sweep:
+def touch_sweep(pooled: PooledScores) -> Sweep:
     """Bleeding slices touched against false findings per scan without bleed."""
-    return froc(evidence.touching.scores, evidence.false.scores, len(evidence.clear.scores))
+    return froc(pooled.touching.scores, pooled.false.scores, len(pooled.clear.scores))
 
 
-def lesion_sweep(evidence: Evidence) -> Sweep:
+def lesion_sweep(pooled: PooledScores) -> Sweep:
     """FROC of outlined lesions."""
-    return froc(evidence.lesions.scores, evidence.lesion_false.scores, len(evidence.outlined))
+    return froc(pooled.lesions.scores, pooled.lesion_false.scores, len(pooled.outlined))
 
 
-def _by_label(e: Evidence, patients: Array) -> dict[str, Array]:
+def _by_label(e: PooledScores, patients: Array) -> dict[str, Array]:
     weights = e.slices.weights(patients)
     sweep = Sweep.of(e.slices.scores, e.slice_bleeds, weights)
     found = {"slice_auroc": sweep.auroc(), "slice_ap": sweep.average_precision()}
@@ -200,7 +200,7 @@ def _by_label(e: Evidence, patients: Array) -> dict[str, Array]:
     return found
 
 
-def _by_touch(e: Evidence, patients: Array) -> dict[str, Array]:
+def _by_touch(e: PooledScores, patients: Array) -> dict[str, Array]:
     clear = e.clear.weights(patients)
     n_clear = clear.sum(1)
     found = {
@@ -216,7 +216,7 @@ def _by_touch(e: Evidence, patients: Array) -> dict[str, Array]:
     return found
 
 
-def _by_pixel(e: Evidence, patients: Array) -> dict[str, Array]:
+def _by_pixel(e: PooledScores, patients: Array) -> dict[str, Array]:
     p = e.pixels
     if not len(p.patient):
         return dict.fromkeys(_PIXEL_MEASURES, np.full(len(patients), np.nan))
@@ -248,7 +248,7 @@ def _by_pixel(e: Evidence, patients: Array) -> dict[str, Array]:
     return found
 
 
-def _by_lesion(e: Evidence, patients: Array) -> dict[str, Array]:
+def _by_lesion(e: PooledScores, patients: Array) -> dict[str, Array]:
     lesions, false = e.lesions.weights(patients), e.lesion_false.weights(patients)
     n_scans = patients[:, e.outlined].sum(1)
     sweep = froc(e.lesions.scores, e.lesion_false.scores, n_scans, lesions, false)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from napari_rsna_inpaint import STATEMENT
 from napari_rsna_inpaint.evaluate.measures import (
-    Evidence,
+    PooledScores,
     gather,
     lesion_sweep,
     slice_sweep,
@@ -47,10 +47,10 @@ def draw_curves(folder: Path, summaries: Sequence[ScanSummary]) -> list[Path]:
     """
     written = []
     for name, group in sets_of(summaries).items():
-        evidence = {method: gather(group, method) for method in METHODS}
-        ours = evidence[OURS]
+        pooled = {method: gather(group, method) for method in METHODS}
+        ours = pooled[OURS]
         both = 0 < ours.slice_bleeds.sum() < len(ours.slice_bleeds)
-        plots: list[tuple[str, bool, Callable[[Axes, dict[str, Evidence]], None]]] = [
+        plots: list[tuple[str, bool, Callable[[Axes, dict[str, PooledScores]], None]]] = [
             ("roc", both, _roc),
             ("pr", both, _precision_recall),
             ("froc", len(ours.lesions.scores) > 0, _lesions),
@@ -64,7 +64,7 @@ def draw_curves(folder: Path, summaries: Sequence[ScanSummary]) -> list[Path]:
             if exists:
                 figure = Figure(figsize=(5.6, 5.4), layout="constrained")
                 axes = figure.add_subplot()
-                draw(axes, evidence)
+                draw(axes, pooled)
                 _finish(figure, axes, TITLES[name])
                 written.append(save(figure, folder / f"{kind}_{name}.png"))
     return written
@@ -77,9 +77,9 @@ def save(figure: Figure, path: Path, dpi: int = 130) -> Path:
     return write_atomic(path, buffer.getvalue())
 
 
-def _roc(axes: Axes, evidence: dict[str, Evidence]) -> None:
+def _roc(axes: Axes, pooled: dict[str, PooledScores]) -> None:
     axes.plot([0, 1], [0, 1], color="#dddddd", linewidth=1)
-    for method, e in evidence.items():
+    for method, e in pooled.items():
         sweep = slice_sweep(e)
         x = np.concatenate([[0], sweep.false / sweep.negatives, [1]])
         y = np.concatenate([[0], sweep.true / sweep.positives, [1]])
@@ -88,10 +88,10 @@ def _roc(axes: Axes, evidence: dict[str, Evidence]) -> None:
     axes.legend(title="AUROC", loc="lower right", frameon=False)
 
 
-def _precision_recall(axes: Axes, evidence: dict[str, Evidence]) -> None:
-    share = evidence[OURS].slice_bleeds.mean()
+def _precision_recall(axes: Axes, pooled: dict[str, PooledScores]) -> None:
+    share = pooled[OURS].slice_bleeds.mean()
     axes.axhline(share, color="#dddddd", linewidth=1)
-    for method, e in evidence.items():
+    for method, e in pooled.items():
         sweep = slice_sweep(e)
         found = sweep.true + sweep.false
         label = f"{method}  {float(sweep.average_precision()):.3f}"
@@ -107,13 +107,13 @@ def _precision_recall(axes: Axes, evidence: dict[str, Evidence]) -> None:
     axes.legend(title="average precision", loc="best", frameon=False)
 
 
-def _lesions(axes: Axes, evidence: dict[str, Evidence]) -> None:
-    _froc(axes, {method: lesion_sweep(e) for method, e in evidence.items()})
+def _lesions(axes: Axes, pooled: dict[str, PooledScores]) -> None:
+    _froc(axes, {method: lesion_sweep(e) for method, e in pooled.items()})
     axes.set(xlabel="false findings per scan", ylabel="lesions found")
 
 
-def _touches(axes: Axes, evidence: dict[str, Evidence]) -> None:
-    _froc(axes, {method: touch_sweep(e) for method, e in evidence.items()})
+def _touches(axes: Axes, pooled: dict[str, PooledScores]) -> None:
+    _froc(axes, {method: touch_sweep(e) for method, e in pooled.items()})
     axes.set(
         xlabel="false findings per scan without bleed",
         ylabel="bleeding slices touched by a finding",

@@ -96,8 +96,8 @@ def measure_all(
     weights = patient_weights(n_patients, resamples, seed)
     raw = {}
     for method in METHODS:
-        evidence = gather(summaries, method)
-        raw[method] = resample(partial(measure, evidence), weights)
+        pooled = gather(summaries, method)
+        raw[method] = resample(partial(measure, pooled), weights)
     table = {
         method: {name: interval(value, spread[name]) for name, value in values.items()}
         for method, (values, spread) in raw.items()
