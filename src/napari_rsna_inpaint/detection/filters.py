@@ -64,13 +64,18 @@ def features(
     residual: FloatArray, image: FloatArray, brain: BoolArray, pixel_mm: float
 ) -> tuple[FloatArray, FloatArray]:
     """Smoothed residual and median HU of one slice, both ``(y, x)`` HU."""
+    return (
+        smooth_inside(capped(residual), brain, SMOOTHING_MM / pixel_mm),
+        median_hu(image, brain, pixel_mm),
+    )
+
+
+def median_hu(image: FloatArray, brain: BoolArray, pixel_mm: float) -> FloatArray:
+    """Median-filtered HU of one slice, ``(y, x)``, at most ``DENSE_HU``."""
     size = max(3, round(MEDIAN_MM / pixel_mm) | 1)
     # Bone would leak into the median at the border: fill with the mean of the brain.
     inside = np.where(brain, np.minimum(image, DENSE_HU), image[brain].mean() if brain.any() else 0)
-    return (
-        smooth_inside(capped(residual), brain, SMOOTHING_MM / pixel_mm),
-        ndimage.median_filter(inside, size).astype(np.float32),
-    )
+    return ndimage.median_filter(inside, size).astype(np.float32)
 
 
 def near_dense(image: FloatArray, brain: BoolArray, pixel_mm: float) -> BoolArray:

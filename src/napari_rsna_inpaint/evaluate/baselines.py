@@ -7,18 +7,16 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
-from napari_rsna_inpaint.detection.filters import bone_distance
+from napari_rsna_inpaint.detection.filters import bone_distance, median_hu
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
 FloatArray = npt.NDArray[np.float32]
 
-#: Side of the median filter, mm.
-MEDIAN_MM = 4.5
 #: Pixel size on which HU are filtered, mm: the one of the shipped model and its calibration.
 PIXEL_MM = 1.0
+# Both ranges end below `filters.DENSE_HU`, where median HU are capped.
 #: Raw and median HU count in this range, HU.
 BRAIN_HU = (0.0, 100.0)
 #: The gate of the normative score, HU.
@@ -83,22 +81,13 @@ def baseline_maps(
     # Views in canonical orientation write through to the native arrays.
     raw, median, normative = (volume.to_canonical(values) for values in maps.values())
     for z in grid.slices_with(inside):
-        smooth = median_hu(grid.image_to_model(hu[z]), grid.mask_to_model(inside[z]))
+        smooth = median_hu(grid.image_to_model(hu[z]), grid.mask_to_model(inside[z]), PIXEL_MM)
         deviation = np.maximum(healthy_hu.z(smooth, distance[z]), 0)
         raw[z] = np.where(inside[z], _gate(hu[z], BRAIN_HU), 0)
         median[z] = np.where(inside[z], grid.to_native(_gate(smooth, BRAIN_HU)), 0)
         gated = np.where(_gate(smooth, BLOOD_HU) > 0, deviation, 0)
         normative[z] = np.where(inside[z], grid.to_native(gated), 0)
     return maps
-
-
-def median_hu(image: FloatArray, brain: npt.NDArray[np.bool_]) -> FloatArray:
-    """Median-filtered HU of one slice, ``(y, x)`` on pixels of ``PIXEL_MM``.
-
-    Bone would leak in at the border, so that everything outside counts as mean brain.
-    """
-    filled = np.where(brain, image, image[brain].mean()) if brain.any() else image
-    return ndimage.median_filter(filled, round(MEDIAN_MM / PIXEL_MM) | 1).astype(np.float32)
 
 
 def _gate(values: npt.NDArray, limits: tuple[float, float]) -> npt.NDArray:
