@@ -122,6 +122,8 @@ def test_a_slice_is_scored_by_its_hottest_40_mm2():
     values[20:30] = -0.5
     assert slice_score(values, 1.0) == pytest.approx(0.4)
     assert slice_score(values, 2.0) == pytest.approx(0.8)
+    # what is missing in a small brain counts 0
+    assert slice_score(values[:10], 1.0) == pytest.approx(0.2)
 
 
 def test_distance_to_bone_reaches_across_slices():

@@ -36,6 +36,9 @@ def heat(
 
 
 def slice_score(signed: npt.NDArray[np.float32], pixel_mm: float) -> float:
-    """Score of a slice from the heat of its brain pixels, ``(n,)``."""
+    """Score of a slice from the heat, or another score, of its brain pixels, ``(n,)``.
+
+    The mean of the hottest 40 mm2; what is missing in a smaller brain counts 0.
+    """
     n = max(1, round(SLICE_SCORE_MM2 / pixel_mm**2))
     return float(np.sort(np.maximum(signed, 0))[-n:].sum() / n)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_rsna_inpaint.detection.heatmap import slice_score
 from napari_rsna_inpaint.detection.result import HEATMAP_LIMITS
 from napari_rsna_inpaint.evaluate.baselines import BASELINES, HealthyHu, baseline_maps
 from napari_rsna_inpaint.evaluate.candidates import Candidates, from_findings, from_map, match
@@ -19,8 +21,6 @@ from napari_rsna_inpaint.volume import CTVolume
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: A baseline scores a slice by the mean of its hottest pixels of this total area.
-SLICE_SCORE_MM2 = 40.0
 #: The method under test, beside the names of the baselines.
 OURS = "ours"
 METHODS = (*(baseline.name for baseline in BASELINES), OURS)
@@ -132,7 +132,7 @@ def summarise(
         candidates = from_map(values, baseline.extent, baseline.zero, pixel_mm2)
         slices = np.array(
             [
-                hottest(plane[brain], pixel_mm2)
+                slice_score(plane[brain], math.sqrt(pixel_mm2))
                 for plane, brain in zip(values, stored.brain, strict=True)
             ]
         )
@@ -162,13 +162,6 @@ def summarise(
         methods=methods,
         seconds=float(stored.run["seconds"]),
     )
-
-
-def hottest(values: npt.NDArray[np.floating], pixel_mm2: float) -> float:
-    """Mean of the hottest 40 mm2 of the pixels of one slice; what is missing counts 0."""
-    n = max(1, round(SLICE_SCORE_MM2 / pixel_mm2))
-    top = values if len(values) <= n else np.partition(values, len(values) - n)[-n:]
-    return float(top.sum(dtype=np.float64) / n)
 
 
 def _score(
