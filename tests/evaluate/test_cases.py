@@ -1,10 +1,14 @@
 import dataclasses
+from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_rsna_inpaint.errors import InputRefused
-from napari_rsna_inpaint.evaluate.cases import UNKNOWN, read_cases, slice_truth
+from napari_rsna_inpaint.evaluate.cases import UNKNOWN, Case, read_cases, slice_truth
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 
 HEADER = "slice_id\tseries\tpatient_id\tz_mm\tany\tsubdural\tvisual_class\n"
@@ -33,12 +37,20 @@ def test_series_are_grouped_found_and_named(table, tmp_path):
     (tmp_path / "s02").mkdir()
     first, second = read_cases(tmp_path, labels)
     assert (first.name, first.patient, first.path) == ("ich/s01", "P1", tmp_path / "ich" / "s01")
-    assert first.folder_name == "ich_s01"
+    assert first.folder_name == "ich%2Fs01"
     assert second.path == tmp_path / "s02"
     assert first.slices["a"].bleed == 1
     assert first.slices["a"].subtypes == (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 1)
     assert [case.name for case in read_cases(tmp_path, labels, ["s02"])] == ["no/s02"]
     assert [case.number for case in read_cases(tmp_path, labels, ["no/s02"])] == [2]
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1))
+def test_every_series_has_a_result_folder_of_its_own(name):
+    folder = Case(1, name, Path(), "P", {}).folder_name
+    assert unquote(folder) == name
+    assert "/" not in folder
+    assert not folder.startswith(".")
 
 
 def test_a_table_of_single_slices_has_a_patient_each(table, tmp_path):

@@ -68,8 +68,8 @@ class Case:
 
     @property
     def folder_name(self) -> str:
-        """Name of its result folder."""
-        return re.sub(r"[^\w.-]+|^\.+", "_", self.name)
+        """Name of its result folder, another one for every series: ``ich/s46`` is ``ich%2Fs46``."""
+        return re.sub(r"[^\w.-]|^\.", lambda found: _percent(found[0]), self.name)
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,11 @@ def _locate(data: Path, name: str) -> Path:
         for suffix in ("", ".dcm", ".nii.gz", ".nii", ".zip")
     ]
     return next((path for path in candidates if path.exists()), candidates[0])
+
+
+def _percent(character: str) -> str:
+    """Percent-encoded, as in URLs; ``urllib`` leaves the dot as it is."""
+    return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
 def _last(name: str) -> str:

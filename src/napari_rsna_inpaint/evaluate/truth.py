@@ -90,7 +90,7 @@ def has_outlines(folder: Path | None, case: Case) -> bool:
 
 
 def _nifti(folder: Path, case: Case) -> Path | None:
-    names = (case.name, case.folder_name, case.name.rpartition("/")[2])
+    names = (case.name, case.name.replace("/", "_"), case.name.rpartition("/")[2])
     paths = [folder / f"{name}{suffix}" for name in names for suffix in (".nii.gz", ".nii")]
     return next((path for path in paths if path.is_file()), None)
 
