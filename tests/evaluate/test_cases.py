@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.evaluate.cases import UNKNOWN, Case, read_cases, slice_truth
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
+from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES
 
 HEADER = "slice_id\tseries\tpatient_id\tz_mm\tany\tsubdural\tvisual_class\n"
 
@@ -40,7 +41,8 @@ def test_series_are_grouped_found_and_named(table, tmp_path):
     assert first.folder_name == "ich%2Fs01"
     assert second.path == tmp_path / "s02"
     assert first.slices["a"].bleed == 1
-    assert first.slices["a"].subtypes == (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 1)
+    subtypes = dict(zip(SUBTYPES, first.slices["a"].subtypes, strict=True))
+    assert subtypes == {**dict.fromkeys(SUBTYPES, UNKNOWN), "subdural": 1}
     assert [case.name for case in read_cases(tmp_path, labels, ["s02"])] == ["no/s02"]
     assert [case.number for case in read_cases(tmp_path, labels, ["no/s02"])] == [2]
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_rsna_inpaint.evaluate.cases import SUBTYPES, Case
+from napari_rsna_inpaint.evaluate.cases import Case
 from napari_rsna_inpaint.evaluate.measures import DEFINITIONS, gather, measure
 from napari_rsna_inpaint.evaluate.metrics import histogram
 from napari_rsna_inpaint.evaluate.report import measure_all
+from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES
 from napari_rsna_inpaint.evaluate.summary import (
     METHODS,
     TOPS,

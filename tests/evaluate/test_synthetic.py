@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from napari_rsna_inpaint.errors import InputRefused
-from napari_rsna_inpaint.evaluate.cases import SUBTYPES
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
+from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES
 from napari_rsna_inpaint.evaluate.synthetic import synthetic_bleed
 
 

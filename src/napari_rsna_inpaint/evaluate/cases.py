@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.errors import InputRefused
+from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES
 from napari_rsna_inpaint.volume import CTVolume
 
-SUBTYPES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
 #: A slice whose label is not known.
 UNKNOWN = -1
 #: ``visual_class`` of slices that a reader without reference saw no bleed in.

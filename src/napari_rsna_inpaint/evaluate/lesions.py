@@ -28,6 +28,7 @@ from napari_rsna_inpaint.evaluate.lesion_shapes import (
 )
 from napari_rsna_inpaint.evaluate.lesion_site import BoolArray, Box, Frame, Site
 from napari_rsna_inpaint.evaluate.lesion_texture import FloatArray, fractal, tissue
+from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES, Subtype
 from napari_rsna_inpaint.volume import CTVolume
 
 __all__ = [
@@ -41,16 +42,8 @@ __all__ = [
     "read_shape",
 ]
 
-Subtype = Literal["intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural"]
 HuSet = Literal["bhsd", "acute"]
 
-SUBTYPES: tuple[Subtype, ...] = (
-    "intraparenchymal",
-    "intraventricular",
-    "subarachnoid",
-    "subdural",
-    "epidural",
-)
 #: Mean and standard deviation over lesions of the mean HU of a lesion.
 HU: dict[HuSet, dict[Subtype, tuple[float, float]]] = {
     "bhsd": {

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_rsna_inpaint.evaluate.cases import SUBTYPES
 from napari_rsna_inpaint.evaluate.metrics import BINS, Sweep, dice, froc, pro
+from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES
 from napari_rsna_inpaint.evaluate.summary import TOPS, ScanSummary, labelled, scan_scores
 
 Array = npt.NDArray[np.float64]
@@ -190,10 +190,10 @@ def _by_label(e: PooledScores, patients: Array) -> dict[str, Array]:
     weights = e.slices.weights(patients)
     sweep = Sweep.of(e.slices.scores, e.slice_bleeds, weights)
     found = {"slice_auroc": sweep.auroc(), "slice_ap": sweep.average_precision()}
-    for k, name in enumerate(SUBTYPES):
+    for k, subtype in enumerate(SUBTYPES):
         kept = ~e.slice_bleeds | e.slice_subtypes[:, k]
         part = Sweep.of(e.slices.scores[kept], e.slice_bleeds[kept], weights[:, kept])
-        found[f"slice_auroc_{name}"] = part.auroc()
+        found[f"slice_auroc_{subtype}"] = part.auroc()
     for name, scans in (("max", e.scans), ("top3", e.scans_top3)):
         sweep = Sweep.of(scans.scores, e.scan_bleeds, scans.weights(patients))
         found[f"scan_auroc_{name}"] = sweep.auroc()

@@ -15,10 +15,11 @@ from matplotlib.patheffects import withStroke
 from napari_rsna_inpaint import STATEMENT
 from napari_rsna_inpaint.detection.findings import EXTENT
 from napari_rsna_inpaint.evaluate import store
-from napari_rsna_inpaint.evaluate.cases import SUBTYPES, Case
+from napari_rsna_inpaint.evaluate.cases import Case
 from napari_rsna_inpaint.evaluate.plots import save
 from napari_rsna_inpaint.evaluate.run import SCANS
 from napari_rsna_inpaint.evaluate.store import Stored
+from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES
 from napari_rsna_inpaint.evaluate.summary import OURS, ScanSummary, labelled
 from napari_rsna_inpaint.io import read
 from napari_rsna_inpaint.volume import CTVolume

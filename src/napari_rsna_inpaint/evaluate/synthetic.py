@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.errors import InputRefused
-from napari_rsna_inpaint.evaluate.cases import SUBTYPES, SliceTruth
-from napari_rsna_inpaint.evaluate.lesions import SUBTYPES as INSERTED
-from napari_rsna_inpaint.evaluate.lesions import HuSet, Shape, Subtype, insert_bleed, read_shape
+from napari_rsna_inpaint.evaluate.cases import SliceTruth
+from napari_rsna_inpaint.evaluate.lesions import HuSet, Shape, insert_bleed, read_shape
+from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES, Subtype
 from napari_rsna_inpaint.volume import CTVolume
 
 #: Bleeds take turns between these densities.
@@ -74,8 +74,8 @@ def synthetic_bleed(
     """
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
     hu_set = HU_SETS[number % len(HU_SETS)]
-    for turn in range(len(INSERTED)):
-        subtype = INSERTED[(key + number // len(HU_SETS) + turn) % len(INSERTED)]
+    for turn in range(len(SUBTYPES)):
+        subtype = SUBTYPES[(key + number // len(HU_SETS) + turn) % len(SUBTYPES)]
         rng = np.random.default_rng([seed, key, number, turn])
         shape = _draw_shape(shapes, subtype, rng)
         try:

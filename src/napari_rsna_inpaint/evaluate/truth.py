@@ -11,7 +11,8 @@ import numpy.typing as npt
 from napari_rsna_inpaint.detection.files import read_region
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.evaluate.candidates import components, pixels_by_slice
-from napari_rsna_inpaint.evaluate.cases import SUBTYPES, Case, SliceTruth
+from napari_rsna_inpaint.evaluate.cases import Case, SliceTruth
+from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES
 from napari_rsna_inpaint.volume import CTVolume
 
 
