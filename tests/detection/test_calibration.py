@@ -64,16 +64,30 @@ def part(pixels: HealthyPixels, chosen) -> HealthyPixels:
     return HealthyPixels(**{name: values[chosen] for name, values in vars(pixels).items()})
 
 
-def test_too_little_brain_near_bone_is_refused():
+def test_too_little_brain_is_refused():
     pixels = healthy()
-    with pytest.raises(InputRefused, match="near bone"):
-        fit_norms([part(pixels, pixels.distance_mm > 20)], noise_hu=3.0)
+    with pytest.raises(InputRefused, match="too little brain"):
+        fit_norms([part(pixels, pixels.distance_mm < 2)], noise_hu=3.0)
+    with pytest.raises(InputRefused, match="too little brain"):
+        fit_norms([part(pixels, np.s_[:500])], noise_hu=3.0)
 
 
 def test_shallow_heads_extend_their_deepest_bin():
     pixels = healthy()
     norms = fit_norms([part(pixels, pixels.distance_mm < 30)], noise_hu=3.0)
     assert norms.hu.median[-1] == norms.hu.median[DISTANCES_MM.index(26.0)]
+
+
+def test_coarse_pixels_extend_their_shallowest_bin():
+    """No pixel of 2 mm has its centre nearer than 2 mm to bone."""
+    pixels = healthy()
+    norms = fit_norms([part(pixels, pixels.distance_mm >= 2)], noise_hu=3.0)
+    whole = fit_norms([pixels], noise_hu=3.0)
+    near, further = (DISTANCES_MM.index(at) for at in (2.5, 3.5))
+    for name in ("median", "upper", "lower"):
+        found, expected = getattr(norms.residual, name), getattr(whole.residual, name)
+        assert found[: near + 1] == (found[near],) * (near + 1)
+        assert found[further:] == expected[further:]
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"protocols": {"fast": {}}}'])

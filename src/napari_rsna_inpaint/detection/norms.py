@@ -23,6 +23,8 @@ DISTANCES_MM = (0.5, 1.5, 2.5, 3.5, 5.0, 7.0, 9.0, 12.0, 16.0, 20.0, 26.0, 34.0,
 _BETWEEN_MM = (np.array(DISTANCES_MM[1:]) + np.array(DISTANCES_MM[:-1])) / 2
 #: Each tail is described by how far this quantile is from the median, in units of sigma.
 TAIL_QUANTILE, TAIL_SIGMA = 0.98, 2.0537
+#: A bin with fewer pixels counts as empty; with fewer bins there is nothing to calibrate on.
+MIN_PIXELS, MIN_BINS = 200, 3
 
 
 class Normal(BaseModel):
@@ -93,7 +95,7 @@ def fit_norms(slices: Iterable[HealthyPixels], *, noise_hu: float) -> Norms:
     Raises
     ------
     InputRefused
-        If the healthy scans hold too few pixels at any distance that brains have.
+        If the healthy scans hold enough pixels at less than 3 of ``DISTANCES_MM``.
     """
     pixels = list(slices)
     if not pixels:
@@ -108,24 +110,22 @@ def fit_norms(slices: Iterable[HealthyPixels], *, noise_hu: float) -> Norms:
 
 
 def _fit(values: FloatArray, nearest: npt.NDArray[np.intp]) -> Normal:
-    median: list[float] = []
-    upper: list[float] = []
-    lower: list[float] = []
-    for k in range(len(DISTANCES_MM)):
-        inside = values[nearest == k]
-        if len(inside) < 200:
-            if not median:
-                raise InputRefused(
-                    "The healthy scans hold too little brain near bone to calibrate on; "
-                    "add more scans."
-                )
-            # deeper than these heads are: as in the deepest bin that was filled
-            median.append(median[-1])
-            upper.append(upper[-1])
-            lower.append(lower[-1])
-            continue
-        low, middle, high = np.quantile(inside, (1 - TAIL_QUANTILE, 0.5, TAIL_QUANTILE))
-        median.append(float(middle))
-        upper.append(max(float(high - middle) / TAIL_SIGMA, 0.5))
-        lower.append(max(float(middle - low) / TAIL_SIGMA, 0.5))
-    return Normal(median=tuple(median), upper=tuple(upper), lower=tuple(lower))
+    bins = (values[nearest == k] for k in range(len(DISTANCES_MM)))
+    filled = {k: _spread(inside) for k, inside in enumerate(bins) if len(inside) >= MIN_PIXELS}
+    if len(filled) < MIN_BINS:
+        raise InputRefused(
+            "The healthy scans hold too little brain to calibrate on; add more scans."
+        )
+    # Coarse pixels have no centre so near bone, small heads none so deep: as in the nearest bin.
+    centres = np.array(DISTANCES_MM)
+    apart = np.abs(centres[:, None] - centres[list(filled)])
+    table = np.array(list(filled.values()))[apart.argmin(1)]
+    median, upper, lower = (tuple(column) for column in table.T.tolist())
+    return Normal(median=median, upper=upper, lower=lower)
+
+
+def _spread(values: FloatArray) -> tuple[float, float, float]:
+    """Median, upper and lower spread of ``(n,)`` healthy values."""
+    low, middle, high = np.quantile(values, (1 - TAIL_QUANTILE, 0.5, TAIL_QUANTILE))
+    upper, lower = (max(float(tail) / TAIL_SIGMA, 0.5) for tail in (high - middle, middle - low))
+    return float(middle), upper, lower
