@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_rsna_inpaint.cli import main
-from napari_rsna_inpaint.errors import Cancelled
+from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.evaluate import run as evaluation
 from napari_rsna_inpaint.evaluate.cases import read_cases, slice_truth
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
@@ -208,6 +208,29 @@ def test_synthetic_bleeds_have_a_table_of_their_own(done, data, tiny_model, tmp_
     assert counts["scans_bleeding"] == counts["scans_without_bleed"] == 1
     assert counts["lesions"] >= 1
     assert metrics["sets"]["labelled"]["counts"]["scans_bleeding"] == 0
+
+
+def test_a_bleed_that_finds_no_place_is_missing_but_its_scan_is_not(
+    done, data, tiny_model, tmp_path, monkeypatch, capsys
+):
+    output, _ = done
+    (tmp_path / "scans").symlink_to(output / "scans")
+    real = evaluation.synthetic_bleed
+
+    def no_place_for_the_first(volume, brain, name, number, **options):
+        if number == 0:
+            raise InputRefused("No place.")
+        return real(volume, brain, name, number, **options)
+
+    monkeypatch.setattr(evaluation, "synthetic_bleed", no_place_for_the_first)
+    assert command(data, tiny_model, tmp_path, "--series", "s02", "--synthetic", "2") == 5
+    assert "no_ich/s02, synthetic bleed 0: No place." in capsys.readouterr().err
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["refused"] == []
+    assert metrics["not_inserted"] == [{"series": "no_ich/s02", "bleed": 0, "reason": "No place."}]
+    assert metrics["sets"]["labelled"]["counts"]["scans"] == 1
+    assert metrics["sets"]["synthetic_acute"]["counts"]["scans_bleeding"] == 1
+    assert "## Synthetic bleeds left out" in (tmp_path / "table.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Write metrics, tables and plots; 5 where scans or slices were refused, 130 when cancelled."""
+    """Write metrics, tables and plots; 5 where anything is missing, 130 when cancelled."""
     from napari_rsna_inpaint.detection.calibration import load_calibration
     from napari_rsna_inpaint.detection.files import make_folder
     from napari_rsna_inpaint.diffusion.model import find_model, model_sha256, pick_device
@@ -149,7 +149,9 @@ def run(arguments: Namespace) -> int:
     _say_result(content, arguments.output)
     for case, reason in found.refused:
         print(f"refused: {case.name}: {reason}", file=sys.stderr)
-    return 5 if found.refused or found.incomplete else 0
+    for case, number, reason in found.not_inserted:
+        print(f"left out: {case.name}, synthetic bleed {number}: {reason}", file=sys.stderr)
+    return 5 if found.refused or found.incomplete or found.not_inserted else 0
 
 
 def _draw(folder: Path, found: Evaluation, settings: Settings) -> None:

@@ -153,6 +153,10 @@ def write_report(
             "shapes": len(settings.shapes),
         },
         "refused": [{"series": case.name, "reason": why} for case, why in found.refused],
+        "not_inserted": [
+            {"series": case.name, "bleed": number, "reason": why}
+            for case, number, why in found.not_inserted
+        ],
         "unlabelled": [case.name for case in found.unlabelled],
         "slices_missing": [case.name for case in found.incomplete],
         "sets": tables,
@@ -208,6 +212,10 @@ def markdown(content: Mapping[str, Any]) -> str:
                 lines.append(f"| {title} | " + " | ".join(map(_cell, cells)) + " |")
     for title, names in (
         ("Refused", [f"{entry['series']}: {entry['reason']}" for entry in content["refused"]]),
+        (
+            "Synthetic bleeds left out",
+            [f"{e['series']}, bleed {e['bleed']}: {e['reason']}" for e in content["not_inserted"]],
+        ),
         ("Without labels, left out", content["unlabelled"]),
     ):
         if names:

@@ -80,11 +80,13 @@ def _code_sha256() -> str:
 class Evaluation:
     """Finished scans and those left out, each with the reason.
 
-    ``incomplete`` names scans with slices that could not be read.
+    ``incomplete`` names scans with slices that could not be read, ``not_inserted`` synthetic
+    bleeds that are missing, by scan and number, while their scan itself is among the finished.
     """
 
     summaries: list[ScanSummary] = field(default_factory=list)
     refused: list[tuple[Case, str]] = field(default_factory=list)
+    not_inserted: list[tuple[Case, int, str]] = field(default_factory=list)
     unlabelled: list[Case] = field(default_factory=list)
     incomplete: list[Case] = field(default_factory=list)
 
@@ -140,9 +142,13 @@ def evaluate(
         try:
             volume = read(case.path).finite()
             scan = _Scan(case, volume, output / SCANS / case.folder_name, settings, identity)
-            for summary in scan.summaries(truth, healthy_hu, on_progress, cancelled):
-                found.summaries.append(summary)
-                say(case, describe(summary))
+            for result in scan.summaries(truth, healthy_hu, on_progress, cancelled):
+                if isinstance(result, _NotInserted):
+                    found.not_inserted.append((case, result.number, result.reason))
+                    say(case, f"synthetic bleed {result.number} left out: {result.reason}")
+                else:
+                    found.summaries.append(result)
+                    say(case, describe(result))
         except (InputRefused, ChoiceNeeded) as error:
             found.refused.append((case, str(error)))
             say(case, f"refused: {error}")
@@ -166,6 +172,14 @@ def describe(summary: ScanSummary) -> str:
     return f"{n} slices, {bleeding} with bleed{kind}; {findings} findings; {summary.seconds:.0f} s"
 
 
+@dataclass(frozen=True)
+class _NotInserted:
+    """A synthetic bleed that is missing, counted from 0, and why."""
+
+    number: int
+    reason: str
+
+
 @dataclass
 class _Scan:
     """One scan on its way through detection."""
@@ -182,7 +196,7 @@ class _Scan:
         healthy_hu: HealthyHu,
         on_progress: OnProgress | None,
         cancelled: Callable[[], bool] | None,
-    ) -> Iterator[ScanSummary]:
+    ) -> Iterator[ScanSummary | _NotInserted]:
         """The scan as it is, then with each synthetic bleed."""
         labels = slice_truth(self.case, self.volume)
         outlines = read_truth(truth, self.case, self.volume, labels)
@@ -204,14 +218,18 @@ class _Scan:
         brain = stored.whole_brain(self.volume.hu.shape)
         del stored
         for k in range(self.settings.synthetic):
-            bleed = synthetic_bleed(
-                self.volume,
-                brain,
-                self.case.name,
-                k,
-                seed=self.settings.seed,
-                shapes=self.settings.shapes,
-            )
+            try:
+                bleed = synthetic_bleed(
+                    self.volume,
+                    brain,
+                    self.case.name,
+                    k,
+                    seed=self.settings.seed,
+                    shapes=self.settings.shapes,
+                )
+            except InputRefused as error:
+                yield _NotInserted(k, str(error))
+                continue
             folder = self.folder / f"synthetic_{k}"
             yield summarise(
                 self.case,
