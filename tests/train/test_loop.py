@@ -51,7 +51,7 @@ def weights(folder):
 
 def test_training_lowers_the_error_on_another_head(config, small, series, tmp_path):
     for steps in (2, 40):  # the second run goes on from the first
-        trainer(config(steps, precision="bf16-mixed"), series, tmp_path).run()
+        trainer(config(steps, precision="bf16-mixed", validation_every=40), series, tmp_path).run()
     rows = table(tmp_path)
     assert [row["step"] for row in rows] == [2, 40]
     assert rows[-1]["healthy_mae_hu"] < 0.9 * rows[0]["healthy_mae_hu"]
@@ -139,17 +139,37 @@ def test_learning_rate_schedules(config):
     assert rates[-1] == pytest.approx(1e-4)
 
 
-def test_a_run_with_another_network_is_not_resumed(config, small, series, tmp_path):
-    trainer(config(1), series, tmp_path).run()
+def test_a_run_with_other_settings_is_not_resumed(config, small, series, tmp_path):
+    trainer(config(2), series, tmp_path).run()
     other = small.model_copy(update={"network": UNetConfig(widths=(8, 16), groups=4)})
-    with pytest.raises(InputRefused, match="another model configuration"):
-        trainer(config(1, model=other), series, tmp_path)
+    for name, value in (
+        ("model", other),
+        ("learning_rate", 1e-3),
+        ("batch_size", 2),
+        ("schedule", "constant"),
+    ):
+        with pytest.raises(InputRefused, match=rf"\({name}\)"):
+            trainer(config(2, **{name: value}), series, tmp_path)
+    with pytest.raises(InputRefused, match=r"\(steps\)"):
+        trainer(config(1, validation_every=2), series, tmp_path)
+    with pytest.raises(InputRefused, match=r"\(--data, --validation\)"):
+        trainer(config(2), series[::-1], tmp_path)
+    assert trainer(config(3, validation_every=2), series, tmp_path).step == 2
 
 
 def test_a_damaged_checkpoint_says_what_to_do(config, series, tmp_path):
     trainer(config(1), series, tmp_path).run()
     (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
     with pytest.raises(InputRefused, match="remove it"):
+        trainer(config(1), series, tmp_path)
+
+
+def test_a_checkpoint_that_does_not_tell_its_settings_is_not_resumed(config, series, tmp_path):
+    trainer(config(1), series, tmp_path).run()
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del state["settings"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(InputRefused, match="--init"):
         trainer(config(1), series, tmp_path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import logging
 import math
@@ -56,7 +57,8 @@ class Trainer:
     training, validation
         Healthy series; without any for validation there is no ``best/``.
     folder
-        Of the run; a run that it holds already goes on.
+        Of the run; a run that it holds already goes on, with the same settings and series. Only
+        ``steps`` may be raised: from there on the learning rate is that of the longer run.
     device
         ``auto``, ``cpu`` or ``cuda``; started by torchrun, every process has one of its own.
     init
@@ -65,6 +67,11 @@ class Trainer:
         Lesions whose outlines serve as holes, too.
     workers
         Processes that prepare batches; results do not depend on them.
+
+    Raises
+    ------
+    InputRefused
+        If the run in the folder is damaged or has other settings or series.
     """
 
     def __init__(
@@ -84,6 +91,12 @@ class Trainer:
         self.step = 0
         self._fabric = start_fabric(device, config.precision, config.batch_size)
         self._workers = workers
+        self._settings = {
+            **config.model_dump(mode="json"),
+            "--data": _names_sha256(training),
+            "--validation": _names_sha256(validation),
+            "--lesion-shapes": outlines is not None,
+        }
         self._slices = HealthySlices(training, config.model, config.shape, outlines)
         self._validation = Validation(validation, config)
         schedule = config.model.schedule()
@@ -183,7 +196,7 @@ class Trainer:
         content = io.BytesIO()
         torch.save(
             {
-                "model": self.config.model.model_dump_json(),
+                "settings": self._settings,
                 "step": self.step,
                 "network": self._network.state_dict(),
                 "average": self._average.network.state_dict(),
@@ -206,10 +219,16 @@ class Trainer:
             raise InputRefused(
                 f"{self._checkpoint} is damaged; remove it to train from the start."
             ) from error
-        if state["model"] != self.config.model.model_dump_json():
+        if "settings" not in state:
             raise InputRefused(
-                f"{self.folder} holds a run with another model configuration; "
-                "name another folder with -o."
+                f"{self._checkpoint} does not tell its settings, since an older version wrote it; "
+                f"start in another folder, from its weights with --init {self.folder / 'model'}."
+            )
+        changed = self._changed(state["settings"])
+        if changed:
+            raise InputRefused(
+                f"The run in {self.folder} was started with other settings ({', '.join(changed)}); "
+                "give the same again (steps may be raised) or name another folder with -o."
             )
         self.step = int(state["step"])
         self._network.load_state_dict(state["network"])
@@ -219,6 +238,13 @@ class Trainer:
         self._losses = state["losses"]
         self._seconds = state["seconds"]
         log.info("resumed at step %d", self.step)
+
+    def _changed(self, before: dict[str, Any]) -> list[str]:
+        """Names of the settings in which the run would not be what it was."""
+        changed = [name for name, now in self._settings.items() if before.get(name) != now]
+        if "steps" in changed and self.config.steps > before["steps"]:
+            changed.remove("steps")
+        return changed
 
     def _train_step(self, batch: dict[str, Tensor]) -> Tensor:
         """One step on this process's share of the batch; returns the loss of all of it."""
@@ -284,3 +310,9 @@ class Trainer:
         # a copy, since a GPU denoiser turns its network into bfloat16
         network = copy.deepcopy(self._average.network)
         return TorchDenoiser(network, self.config.model, self._fabric.device)
+
+
+def _names_sha256(series: list[PreparedSeries]) -> str:
+    """Hash of the names in their order, wherever the data lie."""
+    names = "\n".join(f"{one.patient} {one.name}" for one in series)
+    return hashlib.sha256(names.encode()).hexdigest()
