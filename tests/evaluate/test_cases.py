@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_rsna_inpaint.errors import InputRefused
-from napari_rsna_inpaint.evaluate.cases import UNKNOWN, Case, read_cases, slice_truth
+from napari_rsna_inpaint.evaluate.cases import Case, read_cases, slice_truth
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES
+from napari_rsna_inpaint.label_table import UNKNOWN
 
 HEADER = "slice_id\tseries\tpatient_id\tz_mm\tany\tsubdural\tvisual_class\n"
 

@@ -3,11 +3,12 @@ import numpy as np
 import pytest
 
 from napari_rsna_inpaint.errors import InputRefused
-from napari_rsna_inpaint.evaluate.cases import UNKNOWN, Case, SliceLabel, SliceTruth
+from napari_rsna_inpaint.evaluate.cases import Case, SliceLabel, SliceTruth
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES
 from napari_rsna_inpaint.evaluate.truth import has_outlines, read_truth
 from napari_rsna_inpaint.io.write import write_nifti
+from napari_rsna_inpaint.label_table import UNKNOWN
 
 
 @pytest.fixture(scope="module")

@@ -342,7 +342,11 @@ def test_ctrl_c_ends_with_130(rsna, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("table", "said"),
-    [("a,b\n1,2\n", "no table of labels"), ("slice_id\tany\nx\tmaybe\n", "no table of labels")],
+    [
+        ("a,b\n1,2\n", "no column slice_id or file"),
+        ("slice_id\tany\nx\tmaybe\n", "Line 2 of t.tsv has 'maybe'"),
+        ("ID,Label\nID_a_any,maybe\n", "Line 2 of t.tsv has 'maybe'"),
+    ],
 )
 def test_bad_input_is_refused_in_one_line(rsna, tmp_path, capsys, table, said):
     (tmp_path / "t.tsv").write_text(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,14 @@ import numpy.typing as npt
 
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES
+from napari_rsna_inpaint.label_table import (
+    UNKNOWN,
+    VISUALLY_CLEAR,
+    LabelRow,
+    open_table,
+    read_rows,
+)
 from napari_rsna_inpaint.volume import CTVolume
-
-#: A slice whose label is not known.
-UNKNOWN = -1
-#: ``visual_class`` of slices that a reader without reference saw no bleed in.
-VISUALLY_CLEAR = {"N_brain_no_evident_ich", "B_skullbase_vertex_or_empty"}
 
 #: Whose word a scan's labels are: the reference, a visual reading, or nobody's.
 Source = Literal["reference", "visual", "none"]
@@ -104,13 +105,16 @@ def read_cases(data: Path, labels: Path, series: Sequence[str] = ()) -> list[Cas
     InputRefused
         If the table cannot be read or contradicts itself, or a wanted series is not in it.
     """
-    rows = _read_rows(labels)
-    grouped: dict[str, list[tuple[int, dict[str, str]]]] = {}
-    for line, row in rows:
-        grouped.setdefault(row.get("series") or row["slice_id"], []).append((line, row))
+    with open_table(labels) as lines:
+        rows = list(read_rows(lines, labels.name, ("slice_id",)))
+    if not rows:
+        raise InputRefused(f"The label table {labels.name} has no rows.")
+    grouped: dict[str, list[LabelRow]] = {}
+    for row in rows:
+        grouped.setdefault(row.text("series") or row.text("slice_id"), []).append(row)
     cases = [
-        _case(number, name, entries, data)
-        for number, (name, entries) in enumerate(grouped.items(), start=1)
+        _case(number, name, members, data)
+        for number, (name, members) in enumerate(grouped.items(), start=1)
     ]
     wanted = [name.strip("/") for name in series]
     known = {alias for case in cases for alias in (case.name, _last(case.name))}
@@ -143,43 +147,20 @@ def slice_truth(case: Case, volume: CTVolume) -> SliceTruth:
     return SliceTruth(bleed, subtypes)
 
 
-def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputRefused(
-            f"The label table {path.name} cannot be read; check --labels."
-        ) from error
-    lines = text.splitlines()
-    delimiter = "\t" if lines and "\t" in lines[0] else ","
-    reader = csv.DictReader(lines, delimiter=delimiter, restval="")
-    missing = {"slice_id", "any"} - set(reader.fieldnames or ())
-    if missing:
-        raise InputRefused(
-            f"The label table {path.name} has no column {' or '.join(sorted(missing))}; it needs "
-            "slice_id and any at least."
-        )
-    rows = [(reader.line_num, row) for row in reader]
-    if not rows:
-        raise InputRefused(f"The label table {path.name} has no rows.")
-    return rows
-
-
-def _case(number: int, name: str, entries: list[tuple[int, dict[str, str]]], data: Path) -> Case:
+def _case(number: int, name: str, rows: list[LabelRow], data: Path) -> Case:
     slices: dict[str, SliceLabel] = {}
-    patients = {row.get("patient_id") or name for _, row in entries}
+    patients = {row.text("patient_id") or name for row in rows}
     if len(patients) > 1:
         raise InputRefused(f"The series {name!r} has {len(patients)} patients in the label table.")
-    for line, row in entries:
-        if row["slice_id"] in slices:
-            raise InputRefused(
-                f"Line {line} of the label table names the slice {row['slice_id']!r} again."
-            )
-        slices[row["slice_id"]] = SliceLabel(
-            _flag(row["any"], line),
-            tuple(_flag(row.get(subtype, ""), line) for subtype in SUBTYPES),
-            _number(row.get("z_mm", ""), line),
-            row.get("visual_class", ""),
+    for row in rows:
+        slice_id = row.text("slice_id")
+        if slice_id in slices:
+            raise InputRefused(f"{row.place} names the slice {slice_id!r} again.")
+        slices[slice_id] = SliceLabel(
+            row.flag("any"),
+            tuple(row.flag(subtype) for subtype in SUBTYPES),
+            row.number("z_mm"),
+            row.text("visual_class"),
         )
     return Case(number, name, _locate(data, name), patients.pop(), slices)
 
@@ -201,22 +182,6 @@ def _percent(character: str) -> str:
 
 def _last(name: str) -> str:
     return name.rpartition("/")[2]
-
-
-def _flag(text: str, line: int) -> int:
-    flags = {"": UNKNOWN, "0": 0, "1": 1}
-    if text.strip() not in flags:
-        raise InputRefused(
-            f"Line {line} of the label table has {text!r} where 1, 0 or nothing goes."
-        )
-    return flags[text.strip()]
-
-
-def _number(text: str, line: int) -> float:
-    try:
-        return float(text) if text.strip() else float("nan")
-    except ValueError:
-        raise InputRefused(f"Line {line} of the label table has {text!r} for z_mm.") from None
 
 
 def _by_id(case: Case, volume: CTVolume) -> dict[int, SliceLabel]:

@@ -15,13 +15,13 @@ import numpy as np
 from napari_rsna_inpaint import STATEMENT, __version__
 from napari_rsna_inpaint.evaluate.baselines import BASELINES
 from napari_rsna_inpaint.evaluate.bootstrap import difference, interval, patient_weights, resample
-from napari_rsna_inpaint.evaluate.cases import UNKNOWN
 from napari_rsna_inpaint.evaluate.measures import DEFINITIONS, gather, measure
 from napari_rsna_inpaint.evaluate.metrics import Sweep
 from napari_rsna_inpaint.evaluate.run import Evaluation, Settings
 from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES
 from napari_rsna_inpaint.evaluate.summary import METHODS, OURS, ScanSummary, labelled, scan_scores
 from napari_rsna_inpaint.io.write import write_atomic, write_csv, write_json
+from napari_rsna_inpaint.label_table import UNKNOWN
 
 #: The baseline that a model has to beat.
 RIVAL = "B2"

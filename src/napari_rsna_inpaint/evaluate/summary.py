@@ -12,10 +12,11 @@ from napari_rsna_inpaint.detection.heatmap import slice_score
 from napari_rsna_inpaint.detection.result import HEATMAP_LIMITS
 from napari_rsna_inpaint.evaluate.baselines import BASELINES, HealthyHu, baseline_maps
 from napari_rsna_inpaint.evaluate.candidates import Candidates, from_findings, from_map, match
-from napari_rsna_inpaint.evaluate.cases import UNKNOWN, Case, SliceTruth
+from napari_rsna_inpaint.evaluate.cases import Case, SliceTruth
 from napari_rsna_inpaint.evaluate.metrics import BINS, histogram
 from napari_rsna_inpaint.evaluate.store import Stored
 from napari_rsna_inpaint.evaluate.truth import PixelTruth
+from napari_rsna_inpaint.label_table import UNKNOWN
 from napari_rsna_inpaint.volume import CTVolume
 
 FloatArray = npt.NDArray[np.float64]

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_rsna_inpaint.errors import InputRefused
+from napari_rsna_inpaint.label_table import (
+    UNKNOWN,
+    VISUAL_BLEED,
+    VISUAL_DOUBTFUL,
+    YES,
+    LabelRow,
+    open_table,
+    read_flag,
+    read_rows,
+)
 
 #: Names under which a table is found in a data folder, or beside it.
 TABLES = ("labels.tsv", "stage_2_train.csv")
 
-UNKNOWN, NO, YES = -1, 0, 1
+#: Columns of the published table, and those that name a slice or file in others.
+_PUBLISHED, _KEYS = ["ID", "Label"], ("slice_id", "file")
 
 
 @dataclass(frozen=True)
@@ -53,9 +63,10 @@ def read_labels(tables: Iterable[Path]) -> Labels:
 
     - The published RSNA 2019 table: columns ``ID`` (``ID_xxx_any``) and ``Label``; it repeats a
       few rows.
-    - Tab-separated: ``slice_id`` or ``file`` (name of a NIfTI file) and ``any`` (1, 0 or empty);
-      optionally ``patient_id`` and ``visual_class``, of which ``H...`` is taken as a haemorrhage
-      where ``any`` is empty, ``P...`` (other pathology) and ``U...`` (uncertain) as doubtful.
+    - Tabs or commas: ``slice_id`` or ``file`` (name of a NIfTI file) and ``any`` (1, 0 or
+      empty); optionally ``patient_id`` and ``visual_class``, of which ``H...`` is taken as a
+      haemorrhage where ``any`` is empty, ``P...`` (other pathology) and ``U...`` (uncertain) as
+      doubtful.
 
     Raises
     ------
@@ -64,39 +75,31 @@ def read_labels(tables: Iterable[Path]) -> Labels:
     """
     labels = Labels()
     for table in tables:
-        if not table.is_file():
-            raise InputRefused(f"There is no table {table}; name a file of labels.")
-        try:
-            with table.open(newline="", encoding="utf-8-sig") as file:
-                _read_table(file, labels)
-        except (OSError, UnicodeDecodeError, csv.Error, ValueError, KeyError) as problem:
-            raise InputRefused(
-                f"{table.name} is no table of labels: it needs the columns slice_id (or file) and "
-                "any, separated by tabs, or ID and Label, separated by commas."
-            ) from problem
+        with open_table(table) as lines:
+            header = next(lines, "")
+            if header.rstrip("\r\n").split(",") == _PUBLISHED:
+                _add_published(lines, table.name, labels)
+            else:
+                for row in read_rows(itertools.chain([header], lines), table.name, _KEYS):
+                    _add(row, labels)
     return labels
 
 
-def _read_table(lines: Iterator[str], labels: Labels) -> None:
-    header = next(lines, "").rstrip("\r\n")
-    if header.split(",") == ["ID", "Label"]:
-        # 4.5 million lines: no csv module, and nothing but the lines of "any"
-        for line in lines:
-            name, _, rest = line.partition("_any,")
-            if rest:
-                labels.add(name, int(rest))
-        return
-    columns = header.split("\t")
-    key = "slice_id" if "slice_id" in columns else "file"
-    for row in csv.DictReader(lines, columns, delimiter="\t"):
-        name, reading = row[key], row.get("visual_class") or ""
-        label = int(row["any"]) if row["any"] else UNKNOWN
-        if label == UNKNOWN and reading.startswith("H"):
-            label = YES
-        if label not in (UNKNOWN, NO, YES):
-            raise ValueError(label)
-        labels.add(name, label)
-        if reading.startswith(("P", "U")):
-            labels.doubtful.add(name)
-        if row.get("patient_id"):
-            labels.patients[name] = row["patient_id"]
+def _add_published(lines: Iterable[str], table: str, labels: Labels) -> None:
+    # 4.5 million lines: no csv module, and nothing but the lines of "any"
+    for number, line in enumerate(lines, start=2):
+        name, _, rest = line.partition("_any,")
+        if rest:
+            labels.add(name, read_flag(rest, f"Line {number} of {table}"))
+
+
+def _add(row: LabelRow, labels: Labels) -> None:
+    name = next(row.text(key) for key in _KEYS if key in row.cells)
+    reading, label = row.text("visual_class"), row.flag("any")
+    if label == UNKNOWN and reading.startswith(VISUAL_BLEED):
+        label = YES
+    labels.add(name, label)
+    if reading.startswith(VISUAL_DOUBTFUL):
+        labels.doubtful.add(name)
+    if row.text("patient_id"):
+        labels.patients[name] = row.text("patient_id")

@@ -17,7 +17,7 @@ from napari_rsna_inpaint.errors import RsnaInpaintError
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.io import read
 from napari_rsna_inpaint.io.scan import Skipped, file_source
-from napari_rsna_inpaint.train.labels import NO, UNKNOWN, YES
+from napari_rsna_inpaint.label_table import NO, UNKNOWN, YES
 from napari_rsna_inpaint.train.quality import PROBLEMS, slice_problem
 from napari_rsna_inpaint.train.sources import SeriesSource, is_nifti
 from napari_rsna_inpaint.volume import CTVolume

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from napari_rsna_inpaint.label_table import NO, UNKNOWN, YES
 from napari_rsna_inpaint.train.headers import DataFile, FileHeader, short_hash
-from napari_rsna_inpaint.train.labels import NO, UNKNOWN, YES, Labels
+from napari_rsna_inpaint.train.labels import Labels
 
 
 @dataclass(frozen=True)
