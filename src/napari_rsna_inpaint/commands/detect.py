@@ -104,6 +104,6 @@ def _verdict(scan: dict[str, Any]) -> str:
         return f"scan score {scan['score']:.2f}; too few healthy scans for a threshold"
     relation = "above" if scan["suspicious"] else "not above"
     return (
-        f"scan score {scan['score']:.2f}, {relation} {scan['threshold']:.2f}, which "
-        f"{scan['flag_rate']:.0%} of healthy scans exceed at most"
+        f"scan score {scan['score']:.2f}, {relation} {scan['threshold']:.2f}, which at most "
+        f"{scan['flag_rate']:.0%} of healthy scans exceed"
     )
