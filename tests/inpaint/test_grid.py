@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,5 +62,8 @@ def test_reference_protocol_has_the_published_number_of_runs():
 def test_every_protocol_is_described(name):
     from napari_rsna_inpaint.detection.names import protocols
 
-    assert protocols()[name]
+    sizes, grids = len(PROTOCOLS[name].sizes_mm), len(PROTOCOLS[name].offsets)
+    assert re.search(
+        rf"\b{sizes} (square )?sizes?, {grids} (half-shifted )?grids?,", protocols()[name]
+    )
     assert set(protocols()) == set(PROTOCOLS)

@@ -15,8 +15,8 @@ def detectors() -> list[str]:
 def protocols() -> dict[str, str]:
     """Names of the protocols, each with a line on what it does."""
     return {
-        "interactive": "quickest look: 2 square sizes, one grid, one step",
-        "fast": "2 square sizes, 2 half-shifted grids, one step (default)",
+        "interactive": "quickest look: 1 square size, 1 grid, one step",
+        "fast": "1 square size, 2 half-shifted grids, one step (default)",
         "full": "4 square sizes, 2 half-shifted grids, sampled in 5 steps",
         "reference": "the published protocol: 4 sizes, 4 grids, 9 phases, DDIM 50 steps (slow)",
     }
