@@ -20,8 +20,8 @@ from napari_rsna_inpaint.inpaint.engine import (
     evaluations_per_job,
     job_seed,
 )
-from napari_rsna_inpaint.inpaint.grid import grid_holes
-from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS
+from napari_rsna_inpaint.inpaint.grid import GridHole, grid_holes
+from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS, GridConfig
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
@@ -58,7 +58,7 @@ class GridDetector:
 
     @functools.cached_property
     def calibration(self) -> Calibration:
-        """Healthy distributions of this model and protocol (or the nearest one that has them)."""
+        """Calibration of this model for the protocol, or for the nearest one that has any."""
         return load_calibration(self._folder, self.protocol)
 
     @property
@@ -107,12 +107,8 @@ class GridDetector:
             yield self._collect(z, model_grid, planned[z] * self.config.samples, results)
 
     def _holes(self, model_grid: ModelGrid, mask: npt.NDArray[np.bool_]) -> int:
-        return sum(1 for _ in self._grid_holes(model_grid.mask_to_model(mask)))
-
-    def _grid_holes(self, brain: npt.NDArray[np.bool_]) -> Iterator:
-        pixel = self._denoiser.config.pixel_mm
-        sizes = tuple(max(1, round(size / pixel)) for size in self.config.sizes_mm)
-        return grid_holes(brain, sizes, self.config.offsets, self.config.period)
+        brain = model_grid.mask_to_model(mask)
+        return sum(1 for _ in protocol_holes(brain, self.config, self.pixel_mm))
 
     def _jobs(
         self,
@@ -124,7 +120,7 @@ class GridDetector:
     ) -> Iterator[Job]:
         for z in indices:
             context = slice_context(hu, mask, model_grid, z)
-            for hole in self._grid_holes(context.brain):
+            for hole in protocol_holes(context.brain, self.config, self.pixel_mm):
                 for sample in range(self.config.samples):
                     yield Job(
                         context, hole.mask, job_seed(seed, z, hole.number, sample), hole.scale
@@ -158,6 +154,14 @@ class GridDetector:
             "runtime": self._denoiser.runtime,
             "batch_size": self._batch_size,
         }
+
+
+def protocol_holes(
+    brain: npt.NDArray[np.bool_], protocol: GridConfig, pixel_mm: float
+) -> Iterator[GridHole]:
+    """Holes of a protocol over a ``(y, x)`` brain mask on the model grid."""
+    sizes = tuple(max(1, round(size / pixel_mm)) for size in protocol.sizes_mm)
+    return grid_holes(brain, sizes, protocol.offsets, protocol.period)
 
 
 def brain_grid(volume: CTVolume, mask: npt.NDArray[np.bool_], config: ModelConfig) -> ModelGrid:

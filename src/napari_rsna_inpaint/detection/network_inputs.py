@@ -6,12 +6,11 @@ import numpy as np
 from torch import Tensor
 
 from napari_rsna_inpaint.brain import brain_mask
-from napari_rsna_inpaint.detection.grid import brain_grid, slice_context
+from napari_rsna_inpaint.detection.grid import brain_grid, protocol_holes, slice_context
 from napari_rsna_inpaint.diffusion.model import BatchedDenoiser, Condition
 from napari_rsna_inpaint.diffusion.onnx_int8 import NetworkCall
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.inpaint.engine import Job, complete, job_seed
-from napari_rsna_inpaint.inpaint.grid import grid_holes
 from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS
 from napari_rsna_inpaint.volume import CTVolume
 
@@ -47,14 +46,13 @@ def network_inputs(
     if not with_brain:
         raise InputRefused("No brain was found in this series; is it an axial head CT?")
     hu = volume.to_canonical(volume.hu)
-    sizes = tuple(max(1, round(size / config.pixel_mm)) for size in protocol.sizes_mm)
     rng = np.random.default_rng(seed)
     jobs = []
     # not the ends, where there is little brain
     for place in np.linspace(0.15, 0.85, n_slices):
         z = with_brain[int(place * len(with_brain))]
         context = slice_context(hu, mask, grid, z)
-        holes = list(grid_holes(context.brain, sizes, protocol.offsets, protocol.period))
+        holes = list(protocol_holes(context.brain, protocol, config.pixel_mm))
         for number in rng.choice(len(holes), min(4, len(holes)), replace=False):
             hole = holes[number]
             jobs.append(Job(context, hole.mask, job_seed(seed, z, hole.number), hole.scale))
