@@ -12,7 +12,7 @@ from napari_rsna_inpaint.detection.filters import (
     BLOOD_HU,
     SMOOTHING_MM,
     capped,
-    features,
+    median_hu,
     near_dense,
     smooth_inside,
 )
@@ -68,6 +68,12 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class _Measures:
+    """Of one slice, before calibration; all in HU, maps ``(y, x)``.
+
+    ``residual`` smoothed, ``hu`` median-filtered, ``level`` of the tissue above the typical
+    one, and local ``noise``.
+    """
+
     residual: FloatArray
     hu: FloatArray
     level: float
@@ -77,14 +83,15 @@ class _Measures:
 def _measure(
     residual: FloatArray, image: FloatArray, brain: BoolArray, pixel_mm: float
 ) -> _Measures:
-    smoothed, hu = features(residual, image, brain, pixel_mm)
+    rough = capped(residual)
+    smoothed = smooth_inside(rough, brain, SMOOTHING_MM / pixel_mm)
     tissue = image[brain & (image > TISSUE_HU[0]) & (image < TISSUE_HU[1])]
     known = tissue.size * pixel_mm**2 >= MIN_TISSUE_MM2
     return _Measures(
         smoothed,
-        hu,
+        median_hu(image, brain, pixel_mm),
         float(np.median(tissue)) - TYPICAL_HU if known else 0.0,
-        _local_noise(capped(residual) - smoothed, brain, pixel_mm),
+        _local_noise(rough - smoothed, brain, pixel_mm),
     )
 
 

@@ -10,7 +10,7 @@ from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
 BONE_HU = 100.0
-#: Residual and heatmap are smoothed by this much before they are compared, mm.
+#: Sigma by which residual and evidence are smoothed, mm.
 SMOOTHING_MM = 1.5
 #: Side of the median filter of the HU, mm.
 MEDIAN_MM = 4.5
@@ -33,7 +33,7 @@ def bone_distance(
 
     Bone is whatever is denser than 100 HU outside the brain mask, so that calcification and
     dense blood do not count. Bone in the slices above and below counts as well: it reaches
-    into a thick slice by partial volume.
+    into a thick slice by partial volume. Without any bone everything is 100 mm away.
     """
     hu = volume.to_canonical(volume.hu)
     no_bone = np.stack(
@@ -49,7 +49,7 @@ def bone_distance(
 
 
 def smooth_inside(values: FloatArray, brain: BoolArray, sigma: float) -> FloatArray:
-    """Gaussian smoothing of ``(y, x)`` values within the brain, nothing from beyond."""
+    """Gaussian smoothing of ``(y, x)`` values within the brain; ``sigma`` in pixels."""
     weight = ndimage.gaussian_filter(brain.astype(np.float32), sigma)
     total = ndimage.gaussian_filter(np.where(brain, values, 0).astype(np.float32), sigma)
     return np.where(brain, total / np.maximum(weight, 1e-6), 0).astype(np.float32)
@@ -58,16 +58,6 @@ def smooth_inside(values: FloatArray, brain: BoolArray, sigma: float) -> FloatAr
 def capped(residual: FloatArray) -> FloatArray:
     """Residual within the range in which it tells bleeds apart, HU."""
     return np.clip(residual, -RESIDUAL_CAP_HU, RESIDUAL_CAP_HU)
-
-
-def features(
-    residual: FloatArray, image: FloatArray, brain: BoolArray, pixel_mm: float
-) -> tuple[FloatArray, FloatArray]:
-    """Smoothed residual and median HU of one slice, both ``(y, x)`` HU."""
-    return (
-        smooth_inside(capped(residual), brain, SMOOTHING_MM / pixel_mm),
-        median_hu(image, brain, pixel_mm),
-    )
 
 
 def median_hu(image: FloatArray, brain: BoolArray, pixel_mm: float) -> FloatArray:
