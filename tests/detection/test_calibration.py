@@ -112,3 +112,7 @@ def test_at_most_the_chosen_rate_of_other_healthy_scans_is_flagged(n, rate):
 def test_too_few_healthy_scans_flag_nothing():
     few = plain_calibration(healthy_scan_scores=(0.1,) * 8)
     assert few.scan_threshold(0.1) == np.inf
+
+
+def test_where_every_healthy_scan_may_be_flagged_the_lowest_score_decides():
+    assert plain_calibration(healthy_scan_scores=(0.1, 0.2, 0.3)).scan_threshold(1.0) == 0.1

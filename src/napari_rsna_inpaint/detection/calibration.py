@@ -7,7 +7,7 @@ import math
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_rsna_inpaint.detection.norms import Norms
 from napari_rsna_inpaint.detection.rescorer import Rescorer
@@ -32,9 +32,9 @@ class Calibration(BaseModel):
         ``false_findings`` such regions on average.
     healthy_scan_scores
         Highest slice score of every healthy scan, increasing. Each was judged by a rescorer
-        that was fitted without this scan.
+        that was fitted without this scan, unless there was no other.
     n_scans, n_slices
-        What it was fitted from.
+        What the norms were fitted from.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,7 +55,7 @@ class Calibration(BaseModel):
         healthy scores; infinite where there are too few healthy scans for the rate.
         """
         n = len(self.healthy_scan_scores)
-        rank = math.ceil((n + 1) * (1 - rate))
+        rank = max(1, math.ceil((n + 1) * (1 - rate)))
         return self.healthy_scan_scores[rank - 1] if rank <= n else math.inf
 
 
@@ -77,7 +77,7 @@ def load_calibration(folder: Path, protocol: str) -> Calibration:
         while protocol not in stored:
             protocol = NEAREST[protocol]
         return Calibration.model_validate(stored[protocol])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputRefused(
             f"The model {folder.name!r} has no usable {CALIBRATION}; run "
             "'rsna-inpaint calibrate' on healthy scans that it was not trained on."
