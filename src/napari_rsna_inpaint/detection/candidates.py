@@ -22,7 +22,7 @@ MIN_AREA_MM2 = 12.0
 MIN_BRAIN_MM2 = 300.0
 #: How far a region may move from slice to slice, or from side to side, mm.
 REACH_MM = 2.0
-#: HU above count as this in ``brightest``: calcification is calcification.
+#: HU above count as this in ``brightest_hu``: calcification is calcification.
 BRIGHTEST_HU = 150.0
 
 #: What is known of a candidate; `measure` says how.

@@ -36,7 +36,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_detection(folder: Path, detection: Detection, volume: CTVolume) -> None:
-    """Write masks, images, findings, slice scores and provenance of one detection.
+    """Write brain mask, images, findings, slice scores and provenance of one detection.
 
     ``run.json`` comes last: a folder without it holds no complete result.
 

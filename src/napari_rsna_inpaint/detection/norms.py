@@ -66,7 +66,7 @@ class Norms(BaseModel):
     residual
         Smoothed residual, HU, less where the noise is above the usual one.
     hu
-        Median-filtered HU.
+        Median-filtered HU: for the baseline without a network, no part of the evidence.
     relative_hu
         The same relative to the level of the slice, drawn to the typical level by noise.
     """

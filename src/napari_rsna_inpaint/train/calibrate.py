@@ -108,7 +108,7 @@ def calibrate(
         if on_scan is not None:
             on_scan(path.name)
     scans = [pair.healthy for pair in pairs]
-    norms = fit_norms_of(scans)
+    norms = _norms(scans)
     fitted = {
         "protocol": detector.protocol,
         "norms": norms,
@@ -145,8 +145,8 @@ def finding_heat(peaks: Sequence[float], n_scans: int) -> float:
     return float(np.nextafter(one_too_many, np.float32(1)))
 
 
-def fit_norms_of(scans: Sequence[Scan]) -> Norms:
-    """Healthy norms from scans with their residuals."""
+def _norms(scans: Sequence[Scan]) -> Norms:
+    """Healthy norms; noise first, since the pixels are taken in relation to it."""
     noise = [
         scan.noise(z)
         for scan in scans
