@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from napari_rsna_inpaint import detect, reinpaint
-from napari_rsna_inpaint.errors import Cancelled, InputRefused
+from napari_rsna_inpaint.detection.files import write_detection
+from napari_rsna_inpaint.errors import Cancelled, InputRefused, OutputFailed
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 from napari_rsna_inpaint.volume import CTVolume
 
@@ -63,6 +64,12 @@ def test_labels_and_findings_agree(expected):
         where = np.argwhere(expected.labels == number)
         np.testing.assert_array_equal(where.min(0), finding.bbox[:3])
         np.testing.assert_array_equal(where.max(0) + 1, finding.bbox[3:])
+
+
+def test_an_earlier_result_that_cannot_be_replaced_is_refused_in_words(phantom, expected, tmp_path):
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(OutputFailed, match="earlier run cannot be replaced"):
+        write_detection(tmp_path, expected, phantom.volume)
 
 
 def test_two_runs_are_equal_bit_for_bit(phantom, expected, tiny_model):

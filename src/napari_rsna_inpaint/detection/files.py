@@ -45,7 +45,12 @@ def write_detection(folder: Path, detection: Detection, volume: CTVolume) -> Non
     OutputFailed
         If a file cannot be written; those written before stay whole.
     """
-    (folder / RUN).unlink(missing_ok=True)
+    try:
+        (folder / RUN).unlink(missing_ok=True)
+    except OSError as problem:
+        raise OutputFailed(
+            f"{RUN} of an earlier run cannot be replaced ({problem.strerror}); name another folder."
+        ) from problem
     images: dict[str, npt.NDArray[Any]] = {
         "brain_mask": detection.brain_mask,
         "inpainted": detection.inpainted,
