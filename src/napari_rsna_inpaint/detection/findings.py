@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,34 @@ DARK_EXTENT, DARK_PEAK = 0.125, 0.3
 MIN_AREA_MM2 = 25.0
 #: A square size agrees when its own residual has this part of the mean one.
 AGREEMENT = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A connected region: ``part``, a bool mask of ``box``, with its highest heat.
+
+    ``area_mm2`` is that of the slice where it is largest.
+    """
+
+    box: Box
+    part: BoolArray
+    peak: float
+    area_mm2: float
+
+
+def regions(
+    heat: npt.NDArray[np.float32], extent: float, spacing: tuple[float, float]
+) -> Iterator[Region]:
+    """Connected regions (26 neighbours) of ``(z, y, x)`` above ``extent``, but for noise.
+
+    ``spacing`` is that of the pixels, ``(y, x)`` mm.
+    """
+    parts, n = ndimage.label(heat > extent, structure=np.ones((3, 3, 3)))
+    for number, box in enumerate(ndimage.find_objects(parts, n), start=1):
+        part = parts[box] == number
+        area = float(part.sum((1, 2)).max()) * spacing[0] * spacing[1]
+        if area >= MIN_AREA_MM2:
+            yield Region(box, part, float(heat[box][part].max()), area)
 
 
 def find(
@@ -54,13 +84,10 @@ def find(
     """
     found = []
     for sign, extent, needed in ((1, EXTENT, peak), (-1, DARK_EXTENT, DARK_PEAK)):
-        inside = sign * signed_heat > extent
-        parts, n = ndimage.label(inside, structure=np.ones((3, 3, 3)))
-        for number, box in enumerate(ndimage.find_objects(parts, n), start=1):
-            part = parts[box] == number
-            finding = _measure(part, box, sign, needed, signed_heat, residual, volume)
-            if finding is not None:
-                found.append((finding, box, part))
+        for region in regions(sign * signed_heat, extent, volume.spacing[1:]):
+            if region.peak >= needed:
+                finding = _measure(region, "hyper" if sign > 0 else "hypo", residual, volume)
+                found.append((finding, region.box, region.part))
     # where several are certain, the larger comes first
     found.sort(key=lambda entry: (-round(entry[0].score, 2), -entry[0].volume_ml))
     labels = np.zeros(signed_heat.shape, np.uint16)
@@ -75,19 +102,12 @@ def find(
 
 
 def _measure(
-    part: BoolArray,
-    box: Box,
-    sign: int,
-    needed: float,
-    signed_heat: npt.NDArray[np.float32],
+    region: Region,
+    sign: Literal["hyper", "hypo"],
     residual: npt.NDArray[np.float32],
     volume: CTVolume,
-) -> Finding | None:
-    heat = np.abs(signed_heat[box][part])
-    pixels = part.sum((1, 2))
-    area = float(pixels.max()) * volume.spacing[1] * volume.spacing[2]
-    if heat.max() < needed or area < MIN_AREA_MM2:
-        return None
+) -> Finding:
+    box, part = region.box, region.part
     start = [side.start for side in box]
     x, y, z = volume.to_patient(np.argwhere(part).mean(0) + start)
     return Finding(
@@ -95,10 +115,10 @@ def _measure(
         slices=(box[0].start, box[0].stop - 1),
         centroid_mm=(float(x), float(y), float(z)),
         bbox=(*start, *(side.stop for side in box)),
-        volume_ml=float(pixels @ volume.voxel_volumes_ml[box[0]]),
-        area_mm2=area,
-        sign="hyper" if sign > 0 else "hypo",
-        score=float(heat.max()),
+        volume_ml=float(part.sum((1, 2)) @ volume.voxel_volumes_ml[box[0]]),
+        area_mm2=region.area_mm2,
+        sign=sign,
+        score=region.peak,
         mean_hu=float(volume.hu[box][part].mean()),
         mean_residual_hu=float(residual[box][part].mean()),
         scales=[],

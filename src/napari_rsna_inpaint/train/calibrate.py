@@ -16,7 +16,7 @@ from napari_rsna_inpaint.brain import brain_mask
 from napari_rsna_inpaint.detection.calibration import Calibration
 from napari_rsna_inpaint.detection.candidates import Candidate
 from napari_rsna_inpaint.detection.evidence import Evidence
-from napari_rsna_inpaint.detection.findings import EXTENT, MIN_AREA_MM2
+from napari_rsna_inpaint.detection.findings import EXTENT, regions
 from napari_rsna_inpaint.detection.grid import GridDetector
 from napari_rsna_inpaint.detection.heatmap import heat, slice_score
 from napari_rsna_inpaint.detection.norms import Norms, fit_norms
@@ -264,10 +264,5 @@ def _judge(scan: Scan, judged: Judged, rescorer: Rescorer) -> tuple[list[float],
     stack = np.zeros((order[-1] - order[0] + 1, *heats[order[0]].shape), np.float32)
     for z in order:
         stack[z - order[0]] = heats[z]
-    parts, n = ndimage.label(stack > EXTENT, structure=np.ones((3, 3, 3)))
-    peaks = []
-    for number, box in enumerate(ndimage.find_objects(parts, n), start=1):
-        part = parts[box] == number
-        if part.sum((1, 2)).max() * scan.pixel_mm**2 >= MIN_AREA_MM2:
-            peaks.append(float(stack[box][part].max()))
-    return peaks, score
+    pixel = (scan.pixel_mm, scan.pixel_mm)
+    return [region.peak for region in regions(stack, EXTENT, pixel)], score
