@@ -138,6 +138,6 @@ def test_distance_to_bone_reaches_across_slices():
     mask[1:] = True
     volume = CTVolume(hu, affine, positions)
     grid = ModelGrid.around(mask, (1.0, 1.0), 1.0, margin_mm=-16, divisor=16)
-    distance = bone_distance(volume, mask, grid, 1.0)
+    distance = bone_distance(*grid.scan_to_model(volume.hu, mask), (5.0, 1.0, 1.0))
     np.testing.assert_allclose(distance[1], 5.0)
     np.testing.assert_allclose(distance[2], 10.0)

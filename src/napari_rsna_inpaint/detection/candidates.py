@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_rsna_inpaint.detection.evidence import Evidence
+from napari_rsna_inpaint.detection.filters import SMOOTHING_MM
 
 #: Levels of ``Evidence.bright``, healthy spreads.
 LEVELS = (1.5, 2.5, 4.0, 6.0)
@@ -25,7 +26,7 @@ REACH_MM = 2.0
 #: HU above count as this in ``brightest_hu``: calcification is calcification.
 BRIGHTEST_HU = 150.0
 
-#: What is known of a candidate; `measure` says how.
+#: What is known of a candidate; `_measure` says how.
 FEATURES = (
     "log_area",
     "z_residual",
@@ -82,7 +83,8 @@ def find_candidates(
     mirrored = ndimage.map_coordinates(
         np.maximum(evidence.z_residual, 0), opposite, order=1, output=np.float32
     )
-    mirrored = ndimage.maximum_filter(ndimage.gaussian_filter(mirrored, 1.5 / pixel_mm), reach)
+    mirrored = ndimage.gaussian_filter(mirrored, SMOOTHING_MM / pixel_mm)
+    mirrored = ndimage.maximum_filter(mirrored, reach)
     nearby = [ndimage.maximum_filter(one.bright, reach) for one in neighbours]
     support = np.maximum.reduce(nearby) if nearby else None
     found = []

@@ -6,9 +6,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_rsna_inpaint.inpaint.resample import ModelGrid
-from napari_rsna_inpaint.volume import CTVolume
-
 BONE_HU = 100.0
 #: Sigma by which residual and evidence are smoothed, mm.
 SMOOTHING_MM = 1.5
@@ -27,25 +24,25 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 def bone_distance(
-    volume: CTVolume, mask: BoolArray, model_grid: ModelGrid, pixel_mm: float
+    image: FloatArray, brain: BoolArray, spacing: tuple[float, float, float]
 ) -> npt.NDArray[np.float32]:
-    """Distance of every model pixel to the nearest bone, ``(z, y, x)`` mm, canonical.
+    """Distance of every model pixel to the nearest bone, ``(z, y, x)`` mm.
 
     Bone is whatever is denser than 100 HU outside the brain mask, so that calcification and
     dense blood do not count. Bone in the slices above and below counts as well: it reaches
     into a thick slice by partial volume. Without any bone everything is 100 mm away.
+
+    Parameters
+    ----------
+    image, brain
+        ``(z, y, x)`` HU and brain mask on the model grid, all slices of the scan.
+    spacing
+        ``(z, y, x)`` mm.
     """
-    hu = volume.to_canonical(volume.hu)
-    no_bone = np.stack(
-        [
-            (model_grid.image_to_model(hu[z]) < BONE_HU) | model_grid.mask_to_model(mask[z])
-            for z in range(len(hu))
-        ]
-    )
+    no_bone = (image < BONE_HU) | brain
     if no_bone.all():
         return np.full(no_bone.shape, 100.0, np.float32)
-    sampling = (volume.spacing[0], pixel_mm, pixel_mm)
-    return ndimage.distance_transform_edt(no_bone, sampling=sampling).astype(np.float32)
+    return ndimage.distance_transform_edt(no_bone, sampling=spacing).astype(np.float32)
 
 
 def smooth_inside(values: FloatArray, brain: BoolArray, sigma: float) -> FloatArray:

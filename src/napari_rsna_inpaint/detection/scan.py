@@ -44,16 +44,13 @@ class Scan:
     def __init__(
         self, volume: CTVolume, mask: npt.NDArray[np.bool_], grid: ModelGrid, pixel_mm: float
     ) -> None:
-        hu = volume.to_canonical(volume.hu)
-        brain = np.stack([grid.mask_to_model(plane) for plane in mask])
         self.pixel_mm = pixel_mm
-        self.slices = [int(z) for z in np.flatnonzero(brain.any((1, 2)))]
+        self._image, self._brain = grid.scan_to_model(volume.to_canonical(volume.hu), mask)
+        self.slices = [int(z) for z in np.flatnonzero(self._brain.any((1, 2)))]
         self.residuals: dict[int, FloatArray] = {}
-        self._brain = {z: brain[z] for z in self.slices}
-        self._image = {z: grid.image_to_model(hu[z]) for z in self.slices}
-        distance = bone_distance(volume, mask, grid, pixel_mm)
-        self._distance = {z: distance[z] for z in self.slices}
-        self._opposite = opposite(brain, pixel_mm)
+        spacing = (volume.spacing[0], pixel_mm, pixel_mm)
+        self._distance = bone_distance(self._image, self._brain, spacing)
+        self._opposite = opposite(self._brain, pixel_mm)
         z_mm = volume.slice_z_mm
         height = {z: z_mm[volume.canonical_slice(z)] for z in self.slices}
         top = height[self.slices[-1]] if len(self.slices) > 1 else np.nan
@@ -97,12 +94,12 @@ class Scan:
 
     def judged(self, norms: Norms) -> Iterator[tuple[int, Evidence, list[Candidate]]]:
         """Every slice that has a residual, from below, with its evidence and candidates."""
-        known = sorted(self.residuals)
         window: dict[int, Evidence] = {}
-        for z in known:
-            for near in (z - 1, z, z + 1):
-                if near in self.residuals and near not in window:
-                    window[near] = self.evidence(near, norms)
-            window.pop(z - 2, None)
-            neighbours = [window[near] for near in (z - 1, z + 1) if near in window]
+        for z in sorted(self.residuals):
+            window = {
+                near: window[near] if near in window else self.evidence(near, norms)
+                for near in (z - 1, z, z + 1)
+                if near in self.residuals
+            }
+            neighbours = [one for near, one in window.items() if near != z]
             yield z, window[z], self.candidates(z, window[z], neighbours)

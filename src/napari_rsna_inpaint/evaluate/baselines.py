@@ -76,12 +76,13 @@ def baseline_maps(
     inside = volume.to_canonical(mask)
     hu = volume.to_canonical(volume.hu)
     grid = ModelGrid.around(inside, volume.spacing[1:], PIXEL_MM)
-    distance = bone_distance(volume, inside, grid, PIXEL_MM)
+    image, brain = grid.scan_to_model(hu, inside)
+    distance = bone_distance(image, brain, (volume.spacing[0], PIXEL_MM, PIXEL_MM))
     maps = {baseline.name: np.zeros(volume.hu.shape, np.float32) for baseline in BASELINES}
     # Views in canonical orientation write through to the native arrays.
     raw, median, normative = (volume.to_canonical(values) for values in maps.values())
-    for z in grid.slices_with(inside):
-        smooth = median_hu(grid.image_to_model(hu[z]), grid.mask_to_model(inside[z]), PIXEL_MM)
+    for z in np.flatnonzero(brain.any((1, 2))):
+        smooth = median_hu(image[z], brain[z], PIXEL_MM)
         deviation = np.maximum(healthy_hu.z(smooth, distance[z]), 0)
         raw[z] = np.where(inside[z], _gate(hu[z], BRAIN_HU), 0)
         median[z] = np.where(inside[z], grid.to_native(_gate(smooth, BRAIN_HU)), 0)

@@ -95,6 +95,13 @@ class ModelGrid:
         """Native ``(y, x)`` mask to the model grid: at least half of the pixel's area."""
         return self.average(mask.astype(np.float32)) >= 0.5
 
+    def scan_to_model(
+        self, hu: npt.NDArray, mask: npt.NDArray[np.bool_]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Native ``(z, y, x)`` HU and mask to the model grid, slice by slice."""
+        image = np.stack([self.image_to_model(plane) for plane in hu])
+        return image, np.stack([self.mask_to_model(plane) for plane in mask])
+
     def slices_with(self, mask: npt.NDArray[np.bool_]) -> list[int]:
         """Slices of a native ``(z, y, x)`` mask that hold some of it on the model grid."""
         return [z for z, plane in enumerate(mask) if self.mask_to_model(plane).any()]

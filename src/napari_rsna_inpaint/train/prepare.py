@@ -142,8 +142,8 @@ def to_model_grid(
     hu = volume.to_canonical(volume.hu)
     mask = volume.to_canonical(brain_mask(volume))
     grid = ModelGrid.around(mask, volume.spacing[1:], pixel_mm, margin_mm=MARGIN_MM)
-    small = [np.rint(grid.image_to_model(plane)).clip(-1024, 3071) for plane in hu]
-    return np.stack(small).astype(np.int16), np.stack([grid.mask_to_model(m) for m in mask])
+    image, brain = grid.scan_to_model(hu, mask)
+    return np.rint(image).clip(-1024, 3071).astype(np.int16), brain
 
 
 def _canonical_names(volume: CTVolume) -> list[str]:
