@@ -27,6 +27,16 @@ class OutputFailed(RsnaInpaintError):
     exit_code = 1
 
 
+class MemoryFull(RsnaInpaintError):
+    """Not even one image fits into the memory; what was finished before stays."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The memory does not suffice for one image: close other programs and start again "
+            "(on the command line with --resume)."
+        )
+
+
 class InputRefused(RsnaInpaintError):
     """The input cannot be used; the message names cause and remedy.
 

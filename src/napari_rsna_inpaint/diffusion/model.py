@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -126,29 +128,63 @@ class BatchedDenoiser(ABC):
         return torch.cat([self._evaluate(part, t) for part in parts])[:n]
 
     @abstractmethod
+    def on_cpu(self) -> BatchedDenoiser:
+        """The same network on the CPU, with the weights as the device has them."""
+
+    @abstractmethod
     def _evaluate(self, inputs: Tensor, t: int) -> Tensor:
         """Evaluate network inputs ``(N, 6, H, W)`` float32 to v ``(N, 1, H, W)`` float32."""
 
 
 class TorchDenoiser(BatchedDenoiser):
-    """The network run by PyTorch."""
+    """The network run by PyTorch.
 
-    backend = "torch"
+    Backend ``torch`` computes in bfloat16 on a GPU and in float32 on a CPU, where every machine
+    shall find the same; ``torch-bf16`` in bfloat16 everywhere.
+
+    Raises
+    ------
+    InputRefused
+        If the CPU is asked for bfloat16 and has no instructions for it.
+    """
+
     runtime = f"torch {torch.__version__}"
 
-    def __init__(self, network: PatchUNet, config: ModelConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: PatchUNet,
+        config: ModelConfig,
+        device: torch.device,
+        backend: str = "torch",
+    ) -> None:
+        on_cpu = device.type == "cpu"
+        if backend == "torch-bf16" and on_cpu and not cpu_has_bfloat16():
+            raise InputRefused(
+                "This CPU has no instructions for bfloat16, which would make it slower; "
+                "use --backend torch."
+            )
+        self.backend = backend
         self.config = config
         self.device = device
-        self.images_at_once = CPU_IMAGES if device.type == "cpu" else None
-        # bf16 halves the time on a GPU; on a CPU results shall be equal bit for bit.
-        self.dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+        self.images_at_once = CPU_IMAGES if on_cpu else None
+        half = backend == "torch-bf16" or not on_cpu
+        self.dtype = torch.bfloat16 if half else torch.float32
         self._network = network.eval().to(device, self.dtype)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def on_cpu(self) -> TorchDenoiser:
+        """The same network on the CPU in float32, with the weights as the GPU has them."""
+        return TorchDenoiser(copy.deepcopy(self._network), self.config, torch.device("cpu"))
 
     def _evaluate(self, inputs: Tensor, t: int) -> Tensor:
         times = torch.full((len(inputs),), t, device=self.device)
         inputs = inputs.to(self.device, self.dtype, memory_format=torch.channels_last)
         return self._network(inputs, times).float()
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 numbers by itself (AVX-512 BF16, AMX)."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def models_folder() -> Path:
@@ -252,7 +288,7 @@ def load_denoiser(
     device: str = "auto",
     backend: str = "torch",
 ) -> BatchedDenoiser:
-    """Load a model for sampling.
+    """Load a model for sampling; what was loaded last is kept and shared.
 
     Parameters
     ----------
@@ -268,13 +304,22 @@ def load_denoiser(
     """
     if backend not in BACKENDS:
         raise InputRefused(f"Unknown backend {backend!r}; choose {', '.join(BACKENDS)}.")
-    folder = find_model(model)
+    folder = find_model(model).absolute()
+    files = tuple((file.name, file.stat().st_mtime_ns) for file in sorted(folder.iterdir()))
+    return _load(folder, files, device, backend, torch.get_num_threads())
+
+
+@lru_cache(maxsize=2)
+def _load(
+    folder: Path, files: tuple[tuple[str, int], ...], device: str, backend: str, threads: int
+) -> BatchedDenoiser:
+    """Load a model anew where its files have changed; ONNX Runtime keeps its threads."""
     config = load_config(folder)
-    if backend != "torch":
+    if backend.startswith("onnx"):
         from napari_rsna_inpaint.diffusion.onnx_denoiser import OnnxDenoiser
 
         return OnnxDenoiser(folder, config, backend=backend, device=device)
-    return TorchDenoiser(load_network(folder, config), config, pick_device(device))
+    return TorchDenoiser(load_network(folder, config), config, pick_device(device), backend)
 
 
 def pick_device(device: str = "auto") -> torch.device:

@@ -54,6 +54,7 @@ class OnnxDenoiser(BatchedDenoiser):
                 f"The model {folder.name!r} has no {path.name}; make it with {export}."
             )
         self.backend = backend
+        self._folder = folder
         self.config = config
         self.device = _pick_device(onnxruntime, backend, device)
         try:
@@ -73,6 +74,10 @@ class OnnxDenoiser(BatchedDenoiser):
         self.images_at_once = 1 if self.device.type == "cpu" else None
         provider = self._session.get_providers()[0]
         self.runtime = f"onnxruntime {onnxruntime.__version__} {provider}"
+
+    def on_cpu(self) -> OnnxDenoiser:
+        """The same file, run on the CPU."""
+        return OnnxDenoiser(self._folder, self.config, backend=self.backend, device="cpu")
 
     def _evaluate(self, inputs: Tensor, t: int) -> Tensor:
         feed = {"inputs": inputs.cpu().numpy(), "t": torch.full((len(inputs),), t).numpy()}

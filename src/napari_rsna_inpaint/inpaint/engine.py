@@ -1,7 +1,9 @@
-"""From holes to completions: full batches of network evaluations, in any order."""
+"""From holes to completions: full batches of network evaluations, as large as memory allows."""
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -13,14 +15,17 @@ import torch
 from torch import Tensor
 
 from napari_rsna_inpaint.diffusion import samplers
-from napari_rsna_inpaint.diffusion.model import Condition, ModelConfig
+from napari_rsna_inpaint.diffusion.model import BatchedDenoiser, Condition, ModelConfig
 from napari_rsna_inpaint.diffusion.schedule import (
     NoiseSchedule,
     log_snr_timesteps,
     trailing_timesteps,
 )
-from napari_rsna_inpaint.errors import Cancelled
+from napari_rsna_inpaint.errors import Cancelled, MemoryFull
+from napari_rsna_inpaint.inpaint.batches import CPU_BATCH, automatic_batch, is_out_of_memory
 from napari_rsna_inpaint.inpaint.protocols import Neighbours, Sampling
+
+log = logging.getLogger(__name__)
 
 FloatImage = npt.NDArray[np.float32]
 
@@ -78,19 +83,25 @@ def complete(
     denoiser: Denoiser,
     sampling: Sampling,
     *,
-    batch_size: int,
+    batch_size: int | None = None,
     neighbours: Neighbours = "cut",
     on_evaluations: Callable[[int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[tuple[Job, FloatImage]]:
     """Fill the holes of many jobs, in their order.
 
+    Where memory runs out the batch is halved, down to one image, and then moved from a GPU to
+    the CPU; no job is lost, and its noise stays the same.
+
     Parameters
     ----------
     jobs
         All on one model grid; consumed lazily, ``batch_size`` at a time.
+    batch_size
+        Images a network call at most; None chooses by the free memory.
     on_evaluations
-        Called after every network call with the number of images evaluated in it.
+        Called after every network call with the number of images evaluated in it; with a
+        negative number where those of a call that ran out of memory will be evaluated again.
     cancelled
         Asked before every network call.
 
@@ -102,45 +113,116 @@ def complete(
     ------
     Cancelled
         When ``cancelled()`` returned True; what was yielded before stays valid.
+    MemoryFull
+        If the memory does not suffice for one image.
     """
-    schedule = denoiser.config.schedule()
-    iterator = iter(jobs)
-    while batch := list(islice(iterator, batch_size)):
-        condition = _condition(batch, denoiser.config, neighbours).to(denoiser.device)
+    coming = iter(jobs)
+    waiting = deque(islice(coming, 1))
+    if not waiting:
+        return
+    shape = waiting[0].hole.shape
+    size = batch_size or automatic_batch(shape, denoiser.config.network, denoiser.device)
+    while True:
+        waiting.extend(islice(coming, max(0, size - len(waiting))))
+        batch = list(islice(waiting, size))
+        if not batch:
+            return
+        completions = _attempt(batch, denoiser, sampling, neighbours, on_evaluations, cancelled)
+        # Not inside an except block, where the traceback would keep the tensors alive.
+        if completions is None:
+            size, denoiser = _smaller(len(batch), denoiser)
+            continue
+        for _ in batch:
+            waiting.popleft()
+        yield from zip(batch, completions, strict=True)
 
-        def predict(x: Tensor, t: int, condition: Condition = condition) -> Tensor:
+
+def _attempt(
+    batch: list[Job],
+    denoiser: Denoiser,
+    sampling: Sampling,
+    neighbours: Neighbours,
+    on_evaluations: Callable[[int], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> npt.NDArray[np.float32] | None:
+    """Completions ``(n, y, x)`` HU of a batch, or None where memory ran out."""
+    evaluated = 0
+
+    def count(n: int) -> None:
+        nonlocal evaluated
+        evaluated += n
+        if on_evaluations is not None:
+            on_evaluations(n)
+
+    try:
+        condition = _condition(batch, denoiser, neighbours)
+
+        def predict(x: Tensor, t: int) -> Tensor:
             if cancelled is not None and cancelled():
                 raise Cancelled
             v = denoiser(x, t, condition)
-            if on_evaluations is not None:
-                on_evaluations(len(x))
+            count(len(x))
             return v
 
+        schedule = denoiser.config.schedule()
         x0 = _sample(predict, condition, sampling, schedule, [job.seed for job in batch])
-        hu = denoiser.config.decode(x0)[:, 0].cpu().numpy()
-        yield from zip(batch, hu, strict=True)
+        return denoiser.config.decode(x0)[:, 0].cpu().numpy()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    count(-evaluated)
+    return None
 
 
-def _condition(batch: list[Job], config: ModelConfig, neighbours: Neighbours) -> Condition:
-    def stack(images: list[npt.NDArray]) -> Tensor:
-        return torch.from_numpy(np.stack(images).astype(np.float32))[:, None]
+def _smaller(size: int, denoiser: Denoiser) -> tuple[int, Denoiser]:
+    """What to try after ``size`` images did not fit: half of them, then the CPU."""
+    if _on_gpu(denoiser):
+        torch.cuda.empty_cache()
+    if size > 1:
+        log.info("%d images do not fit into the memory; %d are tried.", size, size // 2)
+        return size // 2, denoiser
+    if not _on_gpu(denoiser) or not isinstance(denoiser, BatchedDenoiser):
+        raise MemoryFull
+    log.warning("The memory of the GPU is full; the CPU goes on, which is slower.")
+    return CPU_BATCH, denoiser.on_cpu()
 
-    hole = stack([job.hole for job in batch])
 
-    def neighbour(images: list[FloatImage | None]) -> Tensor:
+def _on_gpu(denoiser: Denoiser) -> bool:
+    return denoiser.device.type == "cuda"
+
+
+def _condition(batch: list[Job], denoiser: Denoiser, neighbours: Neighbours) -> Condition:
+    """What the network sees of every job; each slice is encoded and moved to the device once."""
+    config, device = denoiser.config, denoiser.device
+    contexts = {id(job.context): job.context for job in batch}
+    rows = {key: row for row, key in enumerate(contexts)}
+    which = torch.tensor([rows[id(job.context)] for job in batch], device=device)
+
+    def of_slices(planes: list[npt.NDArray]) -> Tensor:
+        return torch.from_numpy(np.stack(planes).astype(np.float32)).to(device)[:, None]
+
+    def of_jobs(planes: Tensor) -> Tensor:
+        return planes[which]
+
+    holes = torch.from_numpy(np.stack([job.hole for job in batch])).to(device)
+    hole = holes[:, None].float()
+
+    def neighbour(planes: list[FloatImage | None]) -> Tensor:
         if neighbours == "drop":
             return torch.zeros_like(hole)
         # the centre of the HU scale is 0 to the network: nothing there
-        absent = np.full(hole.shape[2:], config.hu_center, np.float32)
-        planes = config.encode(stack([absent if image is None else image for image in images]))
-        return planes * (1 - hole) if neighbours == "cut" else planes
+        absent = np.full(batch[0].hole.shape, config.hu_center, np.float32)
+        encoded = config.encode(of_slices([absent if p is None else p for p in planes]))
+        whole = of_jobs(encoded)
+        return whole * (1 - hole) if neighbours == "cut" else whole
 
+    slices = list(contexts.values())
     return Condition(
-        image=config.encode(stack([job.context.image for job in batch])),
+        image=of_jobs(config.encode(of_slices([one.image for one in slices]))),
         hole=hole,
-        brain=stack([job.context.brain for job in batch]),
-        below=neighbour([job.context.below for job in batch]),
-        above=neighbour([job.context.above for job in batch]),
+        brain=of_jobs(of_slices([one.brain for one in slices])),
+        below=neighbour([one.below for one in slices]),
+        above=neighbour([one.above for one in slices]),
     )
 
 
