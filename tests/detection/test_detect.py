@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
-from napari_rsna_inpaint import detect, reinpaint
+from napari_rsna_inpaint import detect
 from napari_rsna_inpaint.detection.files import write_detection
 from napari_rsna_inpaint.errors import Cancelled, InputRefused, OutputFailed
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
@@ -244,67 +244,3 @@ def test_a_wrong_choice_is_refused_with_the_right_ones(phantom, tiny_model, opti
 def test_a_missing_model_is_refused(phantom):
     with pytest.raises(InputRefused, match="no model 'nowhere'"):
         detect(phantom.volume, model="nowhere")
-
-
-class TestReinpaint:
-    def test_only_the_region_changes(self, phantom, tiny_model):
-        region = np.zeros(phantom.volume.hu.shape, np.uint8)
-        region[2:4, 70:95, 60:90] = 1
-        result = reinpaint(phantom.volume, region, samples=3, model=tiny_model)
-        assert result.slices == (2, 3)
-        assert result.completions.shape == (3, 2, 160, 160)
-        changed = (result.completions != phantom.volume.hu[2:4]).any(0)
-        assert changed.any()
-        assert not (changed & (region[2:4] == 0)).any()
-        assert (result.spread[changed] > 0).any()
-        np.testing.assert_allclose(result.mean, result.completions.mean(0))
-        np.testing.assert_allclose(
-            result.minimum_distance_hu,
-            np.abs(result.completions - phantom.volume.hu[2:4]).min(0),
-        )
-
-    def test_nothing_inside_the_region_can_be_copied(self, phantom, tiny_model):
-        """Not from the same slice, nor from the region's part in the next one."""
-        region = np.zeros(phantom.volume.hu.shape, np.uint8)
-        region[2, 60:80, 60:80] = 1
-        region[3, 80:100, 70:100] = 1
-        changed = phantom.volume.hu.copy()
-        changed[region > 0] = 90
-        volumes = (phantom.volume, dataclasses.replace(phantom.volume, hu=changed))
-        mask = np.ones(region.shape, bool)
-        first, second = (
-            reinpaint(volume, region, samples=1, model=tiny_model, mask=mask).completions[0]
-            for volume in volumes
-        )
-        # detail finer than the model grid stays that of the original
-        core = np.s_[0, 65:75, 65:75]
-        assert (
-            np.abs(first[core] - second[core]).mean()
-            < 0.2 * np.abs(volumes[0].hu[2, 65:75, 65:75].astype(float) - 90).mean()
-        )
-
-    @pytest.mark.parametrize("column", range(60, 66))
-    def test_even_a_thin_line_is_completed(self, phantom, tiny_model, column):
-        region = np.zeros(phantom.volume.hu.shape, np.uint8)
-        region[2, 70:90, column] = 1
-        result = reinpaint(phantom.volume, region, samples=1, model=tiny_model)
-        assert (result.minimum_distance_hu > 0).sum() > 10
-
-    def test_the_same_seed_draws_the_same_picture(self, phantom, tiny_model):
-        region = phantom.lesion_mask
-        first, second, other = (
-            reinpaint(phantom.volume, region, samples=2, model=tiny_model, seed=seed)
-            for seed in (0, 0, 1)
-        )
-        np.testing.assert_array_equal(first.completions, second.completions)
-        assert (first.completions != other.completions).any()
-
-    def test_a_region_outside_the_brain_is_refused(self, phantom, tiny_model):
-        region = np.zeros(phantom.volume.hu.shape, np.uint8)
-        region[2, :5, :5] = 1
-        with pytest.raises(InputRefused, match="inside the skull"):
-            reinpaint(phantom.volume, region, model=tiny_model)
-
-    def test_a_region_of_another_shape_is_refused(self, phantom, tiny_model):
-        with pytest.raises(InputRefused, match="shape"):
-            reinpaint(phantom.volume, np.zeros((2, 3, 4)), model=tiny_model)
