@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Outcome = Literal["ok", "note", "ask", "refused"]
+
+
+class Array(Protocol):
+    """What numpy's arrays have in common with images that are computed plane by plane."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every axis."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the values."""
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+    def __array__(self) -> npt.NDArray: ...
+
+    def astype(self, dtype: Any, /) -> Any:
+        """The same values as another type."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +156,15 @@ class CTVolume:
     def canonical_slice(self, z: int) -> int:
         """Index of slice ``z`` after `to_canonical`; the way back is the same."""
         return len(self.hu) - 1 - z if 0 in self.canonical_flips else z
+
+    def slabs(self, thickness_mm: float) -> list[slice]:
+        """Neighbouring slices in groups of equal number, each at least so thick.
+
+        Slices of `to_canonical`, from below; the topmost group may be thinner.
+        """
+        n = len(self.hu)
+        count = max(1, int(np.ceil(thickness_mm / max(self.spacing[0], 1e-3) - 0.01)))
+        return [slice(start, min(start + count, n)) for start in range(0, n, count)]
 
     def finite(self) -> CTVolume:
         """The volume itself, or one with air (-1024 HU) and a note where HU are not finite."""

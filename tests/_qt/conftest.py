@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_rsna_inpaint.detection import run
-from napari_rsna_inpaint.detection.result import Detection, Finding, SliceResult
+from napari_rsna_inpaint.detection.result import Detection, Finding, Maps, SliceResult
 from napari_rsna_inpaint.errors import Cancelled
 from napari_rsna_inpaint.evaluate.phantom import Phantom, head_phantom
 
@@ -53,11 +54,13 @@ def detection(phantom: Phantom) -> Detection:
     )
     flat = np.zeros(lesion.shape, np.float32)
     return Detection(
-        brain_mask=phantom.brain_mask,
-        inpainted=volume.hu.astype(np.float32),
-        residual=flat,
-        heatmap=lesion * np.float32(7.5),
-        labels=lesion.astype(np.uint16),
+        Maps(
+            brain_mask=phantom.brain_mask,
+            inpainted=volume.hu.astype(np.float32),
+            residual=flat,
+            heatmap=lesion * np.float32(7.5),
+            labels=lesion.astype(np.uint16),
+        ),
         findings=[finding],
         slice_scores=lesion.any(axis=(1, 2)) * np.float32(7.5),
         done=np.ones(len(lesion), bool),
@@ -83,6 +86,8 @@ class Engine:
     ) -> Any:
         detection = deepcopy(self.detection)
         total = len(volume.hu)
+        so_far = np.zeros(volume.hu.shape, np.float32)
+        running = replace(detection.maps, heatmap=so_far)
         on_progress(0, total, None)
         for z in range(total):
             until = time.monotonic() + self.seconds
@@ -94,9 +99,8 @@ class Engine:
                 time.sleep(0.01)
             if self.error is not None and z == 2:
                 raise self.error
-            heat = np.full(volume.hu.shape[1:], z + 1, np.float32)
-            part = SliceResult(z, detection.inpainted[z], detection.residual[z], heat)
-            on_progress(z + 1, total, part)
+            so_far[z] = z + 1
+            on_progress(z + 1, total, SliceResult(z, running))
         return detection
 
 

@@ -47,7 +47,7 @@ def every_layer(phantom: Phantom, detection: Detection) -> list[layers.LayerData
         layers.ct_layer(volume),
         *layers.running_layers(volume),
         layers.mask_layer(volume, phantom.brain_mask),
-        layers.findings_layer(volume, detection),
+        layers.findings_layer(volume, detection, detection.labels),
     ]
 
 
@@ -114,7 +114,7 @@ def test_display_ranges_are_fixed_not_taken_from_the_image(
 
 
 def test_findings_carry_what_a_reader_asks_for(phantom: Phantom, detection: Detection) -> None:
-    layer = Layer.create(*layers.findings_layer(phantom.volume, detection))
+    layer = Layer.create(*layers.findings_layer(phantom.volume, detection, detection.labels))
     row = layer.features.set_index("index").loc[1]
     assert (row["id"], row["sign"], row["score"], row["volume_ml"]) == ("F1", "hyper", 7.5, 5.0)
     x_index = np.argwhere(phantom.lesion_mask)[:, 2].mean()

@@ -28,11 +28,15 @@ def maps(blobs):
 def run(blobs, ct=None):
     heat, residual = maps(blobs)
 
-    def scale_means(box, part):
-        mean = residual[box][part].mean()
+    def scale_means(region):
+        mean = residual[region.box][region.part].mean()
         return np.array([mean, 0.1 * mean])
 
-    return find(heat, residual, ct or volume(), [16.0, 32.0], scale_means, PEAK)
+    found = find(heat, residual, ct or volume(), [16.0, 32.0], scale_means, PEAK)
+    labels = np.zeros(heat.shape, int)
+    for number, (_, region) in enumerate(found, start=1):
+        labels[region.box][region.part] = number
+    return [finding for finding, _ in found], labels
 
 
 BIG = (np.s_[3:6, 10:30, 10:30], 0.8)

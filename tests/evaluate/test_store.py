@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from napari_rsna_inpaint.detection.result import Detection, Finding
+from napari_rsna_inpaint.detection.result import Detection, Finding, Maps
 from napari_rsna_inpaint.evaluate import store
 
 SHAPE = (4, 64, 64)
@@ -32,11 +32,13 @@ def detection():
     )
     dark = dataclasses.replace(bright, id="F2", bbox=(1, 34, 16, 2, 40, 22), sign="hypo")
     return Detection(
-        brain_mask=mask,
-        inpainted=30 - residual,
-        residual=residual,
-        heatmap=np.where(residual != 0, np.float32(0.5), np.float32(0)),
-        labels=np.select([residual > 0, residual < 0], [1, 2]).astype(np.uint16),
+        Maps(
+            brain_mask=mask,
+            inpainted=30 - residual,
+            residual=residual,
+            heatmap=np.where(residual != 0, np.float32(0.5), np.float32(0)),
+            labels=np.select([residual > 0, residual < 0], [1, 2]).astype(np.uint16),
+        ),
         findings=[bright, dark],
         slice_scores=np.arange(4, dtype=np.float32),
         done=np.ones(4, bool),

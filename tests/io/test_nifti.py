@@ -1,6 +1,7 @@
 import gzip
 import itertools
 import struct
+import tracemalloc
 
 import nibabel as nib
 import numpy as np
@@ -290,3 +291,18 @@ def test_big_endian_and_nifti2(tmp_path):
     nib.save(nib.Nifti2Image(STORED, AFFINE), tmp_path / "two.nii.gz")
     for name in ("big.nii", "two.nii.gz"):
         np.testing.assert_array_equal(judge(tmp_path / name).hu, HU)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_there_is_no_second_copy_in_memory(tmp_path, name, scaled):
+    values = np.random.default_rng(0).integers(-1000, 2000, (128, 128, 640)).astype(np.int16)
+    patch = {112: struct.pack("<ff", 1.0, -24.0)} if scaled else {}
+    path = store(tmp_path / name, values, raw=patch)
+    read(path)
+    tracemalloc.start()
+    volume = read(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert volume.hu.dtype == np.int16
+    assert peak < 1.5 * volume.hu.nbytes

@@ -1,5 +1,6 @@
 import csv
 import errno
+import itertools
 import json
 import os
 
@@ -10,6 +11,7 @@ from dicom_head import make_series, plastic_head, save
 
 from napari_rsna_inpaint.errors import OutputFailed
 from napari_rsna_inpaint.io import read, write, write_csv, write_json, write_nifti
+from napari_rsna_inpaint.volume import CTVolume
 
 HU = plastic_head()
 
@@ -133,3 +135,12 @@ def test_csv_cells_are_in_the_order_asked_for(tmp_path):
     rows = [{"b": 2, "a": "x"}, {"a": None}]
     path = write_csv(tmp_path / "a.csv", rows, ["a", "b"])
     assert path.read_text() == '"a","b"\n"x",2\n"",""\n'
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
+def test_whatever_the_order_of_storage_every_voxel_keeps_its_place(tmp_path, axes):
+    array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    volume = CTVolume(np.zeros((2, 3, 4), np.int16), np.eye(4), np.zeros((2, 3)), storage_axes=axes)
+    for name in ("out.nii", "out.nii.gz"):
+        stored = np.asarray(nib.load(write_nifti(tmp_path / name, array, volume)).dataobj)
+        np.testing.assert_array_equal(stored, array.transpose(axes))

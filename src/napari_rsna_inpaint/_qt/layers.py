@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from napari.layers import Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 
@@ -22,9 +21,9 @@ from napari_rsna_inpaint.detection.result import (
     Detection,
     Finding,
 )
-from napari_rsna_inpaint.volume import CTVolume
+from napari_rsna_inpaint.volume import Array, CTVolume
 
-LayerData = tuple[npt.NDArray, dict[str, Any], str]
+LayerData = tuple[Array, dict[str, Any], str]
 
 BRAIN_WINDOW_HU = (0.0, 80.0)
 FULL_RANGE_HU = (-1024.0, 3071.0)
@@ -103,19 +102,16 @@ def ct_layer(volume: CTVolume) -> LayerData:
 
 
 def running_layers(volume: CTVolume) -> list[LayerData]:
-    """Layers that a running detection fills slice by slice.
-
-    Nothing is inpainted yet, so the completion starts as the original.
-    """
-    empty = np.zeros(volume.hu.shape, np.float32)
+    """Layers of a detection that has no result yet: nothing is inpainted, nothing differs."""
+    nothing = np.broadcast_to(np.float32(0), volume.hu.shape)
     return [
-        _inpainted(volume, volume.hu.astype(np.float32)),
-        _residual(volume, empty),
-        _heatmap(volume, empty.copy()),
+        _inpainted(volume, volume.hu),
+        _residual(volume, nothing),
+        _heatmap(volume, nothing),
     ]
 
 
-def _inpainted(volume: CTVolume, array: npt.NDArray[np.float32]) -> LayerData:
+def _inpainted(volume: CTVolume, array: Array) -> LayerData:
     options = {
         "name": "Inpainted",
         "colormap": "gray",
@@ -127,7 +123,7 @@ def _inpainted(volume: CTVolume, array: npt.NDArray[np.float32]) -> LayerData:
     return array, options, "image"
 
 
-def _residual(volume: CTVolume, array: npt.NDArray[np.float32]) -> LayerData:
+def _residual(volume: CTVolume, array: Array) -> LayerData:
     options = {
         "name": "Residual",
         "colormap": _diverging(),
@@ -139,7 +135,7 @@ def _residual(volume: CTVolume, array: npt.NDArray[np.float32]) -> LayerData:
     return array, options, "image"
 
 
-def _heatmap(volume: CTVolume, array: npt.NDArray[np.float32]) -> LayerData:
+def _heatmap(volume: CTVolume, array: Array) -> LayerData:
     options = {
         "name": "Heatmap",
         "colormap": _heat(),
@@ -152,7 +148,7 @@ def _heatmap(volume: CTVolume, array: npt.NDArray[np.float32]) -> LayerData:
     return array, options, "image"
 
 
-def mask_layer(volume: CTVolume, mask: npt.NDArray[np.bool_]) -> LayerData:
+def mask_layer(volume: CTVolume, mask: Array) -> LayerData:
     """Show the brain mask as an outline."""
     colours = {0: "transparent", 1: "#80cbc4", None: "transparent"}
     options = {
@@ -165,7 +161,7 @@ def mask_layer(volume: CTVolume, mask: npt.NDArray[np.bool_]) -> LayerData:
     return mask.astype(np.uint8), options, "labels"
 
 
-def findings_layer(volume: CTVolume, detection: Detection) -> LayerData:
+def findings_layer(volume: CTVolume, detection: Detection, labels: Array) -> LayerData:
     """Show findings as outlines: yellow where brighter than healthy, cyan where darker."""
     colours: dict[int | None, Any] = {0: "transparent", None: "transparent"}
     features: dict[str, list] = {
@@ -199,13 +195,13 @@ def findings_layer(volume: CTVolume, detection: Detection) -> LayerData:
         "opacity": 0.9,
         **geometry(volume),
     }
-    return detection.labels, options, "labels"
+    return labels, options, "labels"
 
 
 def side(finding: Finding, detection: Detection, volume: CTVolume) -> str:
     """Side of the patient: ``right``, ``left``, or ``middle`` within 5 mm of the brain's."""
     first, last = finding.slices
-    inside = np.argwhere(detection.brain_mask[first : last + 1]) + np.array([first, 0, 0])
+    inside = np.argwhere(detection.maps.brain_mask[first : last + 1]) + np.array([first, 0, 0])
     middle = volume.to_patient(inside.mean(axis=0))[0] if len(inside) else 0.0
     offset = finding.centroid_mm[0] - middle
     if abs(offset) < 5:
@@ -216,7 +212,7 @@ def side(finding: Finding, detection: Detection, volume: CTVolume) -> str:
 def key_voxel(number: int, detection: Detection) -> tuple[int, int, int]:
     """Array index of the middle of finding ``number`` where its area is largest."""
     z0, y0, x0, z1, y1, x1 = detection.findings[number - 1].bbox
-    box = detection.labels[z0:z1, y0:y1, x0:x1] == number
+    box = detection.maps.labels[z0:z1, y0:y1, x0:x1] == number
     z = int(box.sum(axis=(1, 2)).argmax())
     y, x = np.argwhere(box[z]).mean(axis=0) if box.any() else (0, 0)
     return z0 + z, round(y0 + y), round(x0 + x)

@@ -16,8 +16,14 @@ from napari_rsna_inpaint._qt.layers import (
     mask_layer,
     running_layers,
 )
-from napari_rsna_inpaint.detection.result import Detection, SliceResult
+from napari_rsna_inpaint.detection.result import Detection, Maps, SliceResult
 from napari_rsna_inpaint.volume import CTVolume
+
+#: Up to this size results are shown as arrays, which other plugins can work on; larger ones are
+#: computed where they are looked at, since a gigabyte an image would fill the memory.
+_ARRAY_VOXELS = 2**26
+#: Layers that a running detection fills, and what of its maps they show.
+_IMAGES = {"Inpainted": "inpainted", "Residual": "residual", "Heatmap": "heatmap"}
 
 
 class LiveResult:
@@ -51,18 +57,21 @@ class LiveResult:
         self._viewer.layers.selection.active = self._source
 
     def update(self, part: SliceResult) -> None:
-        """Copy one finished slice into the layers."""
+        """Show one more finished slice."""
         if not self.wanted:
             return
-        for name, values in (
-            ("Inpainted", part.inpainted),
-            ("Residual", part.residual),
-            ("Heatmap", part.heatmap),
-        ):
+        self._show(part.maps)
+        for name in _IMAGES:
             layer = self._layers[name]
-            layer.data[part.index] = values
             if layer in self._viewer.layers and layer.visible and self._shows(part.index):
                 layer.refresh(thumbnail=False, extent=False)
+
+    def _show(self, maps: Maps | Detection) -> None:
+        """Let the layers show other images."""
+        for name, attribute in _IMAGES.items():
+            layer, values = self._layers[name], getattr(maps, attribute)
+            if layer in self._viewer.layers and layer.data is not values:
+                layer.data = values
 
     def _shows(self, index: int) -> bool:
         dims = self._viewer.dims
@@ -75,15 +84,11 @@ class LiveResult:
         if not self.wanted:
             return
         self.detection = detection
-        for name, values in (
-            ("Inpainted", detection.inpainted),
-            ("Residual", detection.residual),
-            ("Heatmap", detection.heatmap),
-        ):
-            if self._layers[name] in self._viewer.layers:
-                self._layers[name].data = values
-        self._add(mask_layer(self.volume, detection.brain_mask))
-        self._add(findings_layer(self.volume, detection))
+        small = self.volume.hu.size <= _ARRAY_VOXELS
+        images = detection if small else detection.maps
+        self._show(images)
+        self._add(mask_layer(self.volume, images.brain_mask))
+        self._add(findings_layer(self.volume, detection, images.labels))
         self._viewer.layers.selection.active = self._source
 
     def discard(self) -> None:
@@ -103,6 +108,7 @@ class LiveResult:
         layer = Layer.create(*data)
         if isinstance(layer, Labels):
             layer.contour = 1
+            layer.editable = False
         elif layer.name in ("Heatmap", "Residual"):
             layer.colorbar.visible = True
         name = layer.name

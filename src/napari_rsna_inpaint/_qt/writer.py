@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_rsna_inpaint._qt.layers import metadata_volume
 from napari_rsna_inpaint.errors import RsnaInpaintError
+from napari_rsna_inpaint.volume import Array
 
 
-def write_nifti_layer(path: str, data: npt.ArrayLike, meta: dict[str, Any]) -> list[str]:
+def write_nifti_layer(path: str, data: Array, meta: dict[str, Any]) -> list[str]:
     """Write one image or labels layer.
 
     Parameters
@@ -36,11 +34,10 @@ def write_nifti_layer(path: str, data: npt.ArrayLike, meta: dict[str, Any]) -> l
             f"Layer {meta.get('name', '')!r} does not come from a CT study opened with this "
             "plugin, so its position in the patient is unknown: use another writer."
         )
-    array = np.asarray(data)
-    if array.shape != volume.hu.shape:
+    if data.shape != volume.hu.shape:
         raise RsnaInpaintError(
-            f"Layer {meta.get('name', '')!r} has shape {array.shape}, its CT has "
+            f"Layer {meta.get('name', '')!r} has shape {data.shape}, its CT has "
             f"{volume.hu.shape}: write it with another writer."
         )
-    write_nifti(path, array, volume)
+    write_nifti(path, data, volume)
     return [path]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_rsna_inpaint.brain.enclosure import bone_enclosure
-from napari_rsna_inpaint.brain.morphology import dilate, disc, drop_small
+from napari_rsna_inpaint.brain.morphology import dilate, disc, drop_small, label_sizes
 from napari_rsna_inpaint.brain.tissue import (
     FAT_HU,
     HOLE_MM2,
@@ -85,6 +85,7 @@ def find_cavity(
     streaked = np.logical_or.reduce(metal & (enclosure >= CORE_ENCLOSED), axis=(1, 2))
     _bridge_streaks(core, streaked, metal)
     core = _choose(core, enclosure, soft, work, pixel_mm, slab_mm)
+    del enclosure
     if not core.any():
         return cavity, hull
     area = core.sum((1, 2)) * pixel_mm[0] * pixel_mm[1]
@@ -163,7 +164,7 @@ def _skull(bone: BoolArray) -> BoolArray:
     labels, count = ndimage.label(bone)
     if count == 0:
         return bone
-    sizes = np.bincount(labels.ravel())
+    sizes = label_sizes(labels, count)
     sizes[0] = 0
     return labels == int(np.argmax(sizes))
 
@@ -184,8 +185,8 @@ def _choose(
     labels, count = ndimage.label(core)
     if count == 0:
         return core
-    weight = enclosure * slab_mm[:, None, None].astype(np.float32)
-    sizes = ndimage.sum_labels(weight, labels, np.arange(count + 1))
+    thickness = slab_mm.astype(np.float32)
+    sizes = label_sizes(labels, count, lambda z: enclosure[z] * thickness[z])
     top = np.unique(labels[-1])
     chosen: list[int] = []
     for index in np.argsort(sizes)[::-1]:
@@ -199,7 +200,9 @@ def _choose(
             chosen.append(int(index))
             if index not in top:
                 break
-    return np.isin(labels, chosen)
+    keep = np.zeros(count + 1, bool)
+    keep[chosen] = True
+    return np.stack([keep[plane] for plane in labels])
 
 
 def _is_cranial(

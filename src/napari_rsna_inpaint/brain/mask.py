@@ -7,13 +7,14 @@ again on the native slices.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.brain.border import draw_border
 from napari_rsna_inpaint.brain.cavity import find_cavity
+from napari_rsna_inpaint.brain.packed import PackedMask
 from napari_rsna_inpaint.brain.tissue import BoolArray, FloatArray
 from napari_rsna_inpaint.errors import Cancelled
 from napari_rsna_inpaint.volume import CTVolume
@@ -56,6 +57,21 @@ def brain_mask(
     """
     if method != "classical":
         raise ValueError(f"unknown brain mask method {method!r}; use 'classical'")
+    mask = packed_brain_mask(volume, on_progress=on_progress, cancelled=cancelled)
+    out = np.empty(mask.shape, bool)
+    # Views in canonical orientation write through to the native array.
+    for z, plane in enumerate(volume.to_canonical(out)):
+        plane[:] = mask[z]
+    return out
+
+
+def packed_brain_mask(
+    volume: CTVolume,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> PackedMask:
+    """The same in canonical orientation and an eighth of the memory (see `brain_mask`)."""
 
     def step(percent: int) -> None:
         if cancelled is not None and cancelled():
@@ -64,12 +80,17 @@ def brain_mask(
             on_progress(percent, 100)
 
     step(0)
+    z, height, width = volume.hu.shape
+    return PackedMask(_planes(volume, step), (z, height, width))
+
+
+def _planes(volume: CTVolume, step: Callable[[int], None]) -> Iterator[BoolArray]:
+    """Planes ``(y, x)`` of the mask from below."""
     hu = volume.to_canonical(volume.hu)
-    out = np.zeros(hu.shape, dtype=bool)
     if hu.size == 0:
-        return out
+        return
     _, dy, dx = volume.spacing
-    slabs = _slabs(volume)
+    slabs = volume.slabs(SLAB_MM)
     factor = max(1, round(WORK_MM / max(dy, dx)))
     work = np.stack([_shrink(hu[slab], factor) for slab in slabs])
     extent = np.abs(volume.slice_extent_mm)
@@ -78,21 +99,12 @@ def brain_mask(
     slab_mm = np.array([extent[slab].sum() for slab in slabs])
     step(20)
     cavity, hull = find_cavity(work, (dy * factor, dx * factor), slab_mm, step)
+    del work
     step(60)
     for index, slab in enumerate(slabs):
-        if cavity[index].any():
-            for z in range(slab.start, slab.stop):
-                out[z] = draw_border(hu[z], cavity[index], hull[index], factor, (dy, dx))
+        for z in range(slab.start, slab.stop):
+            yield draw_border(hu[z], cavity[index], hull[index], factor, (dy, dx))
         step(60 + 40 * (index + 1) // len(slabs))
-    return np.ascontiguousarray(volume.from_canonical(out))
-
-
-def _slabs(volume: CTVolume) -> list[slice]:
-    """Group neighbouring slices until each group is at least ``SLAB_MM`` thick."""
-    thickness = max(volume.spacing[0], 1e-3)
-    count = max(1, int(np.ceil(SLAB_MM / thickness - 0.01)))
-    n = volume.hu.shape[0]
-    return [slice(start, min(start + count, n)) for start in range(0, n, count)]
 
 
 def _shrink(slab: npt.NDArray, factor: int) -> FloatArray:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from napari_rsna_inpaint.brain.tissue import BoolArray
@@ -30,3 +33,18 @@ def drop_small(mask: BoolArray, pixels: float) -> BoolArray:
     keep = np.bincount(labels.ravel()) >= pixels
     keep[0] = False
     return keep[labels]
+
+
+def label_sizes(
+    labels: npt.NDArray[np.int32], count: int, weight: Callable[[int], npt.NDArray] | None = None
+) -> npt.NDArray[np.float64]:
+    """Number of voxels of each of ``count`` labels ``(z, y, x)``, and of 0; ``(count + 1,)``.
+
+    ``weight`` gives a plane ``(y, x)`` by which the voxels of a slice count. Plane by plane,
+    since numpy would turn all labels into numbers of 64 bits.
+    """
+    sizes = np.zeros(count + 1)
+    for z, plane in enumerate(labels):
+        weights = None if weight is None else weight(z).ravel()
+        sizes += np.bincount(plane.ravel(), weights, minlength=count + 1)
+    return sizes

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.detection.calibration import Calibration
+from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
@@ -19,12 +20,12 @@ OnStep = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class SliceScores:
-    """One slice as a detector sees it, on its model grid (z to the head, y posterior, x left).
+    """One section as a detector sees it, on its model grid (z to the head, y posterior, x left).
 
     Attributes
     ----------
     index
-        Position along the canonical ``z``.
+        Number of the section, from below.
     residual
         ``(y, x)`` float32 HU, original minus healthy completion; 0 where nothing was hidden.
     scales
@@ -54,23 +55,22 @@ class Detector(Protocol):
     def pixel_mm(self) -> float:
         """Pixel size of the model grid."""
 
-    def grid(self, volume: CTVolume, mask: npt.NDArray[np.bool_]) -> ModelGrid:
-        """Model grid on which the slices are computed; ``mask`` canonical ``(z, y, x)``."""
+    def grid(self, volume: CTVolume, outline: npt.NDArray[np.bool_]) -> ModelGrid:
+        """Model grid on which the sections are computed.
+
+        ``outline`` is ``(y, x)``, canonical: where the brain is in any slice.
+        """
 
     def run(
         self,
-        volume: CTVolume,
-        mask: npt.NDArray[np.bool_],
+        scan: Scan,
         *,
         indices: Sequence[int],
         seed: int,
         on_step: OnStep | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[SliceScores]:
-        """Yield every slice of ``indices`` (canonical ``z``) as soon as it is finished.
-
-        ``mask`` is the canonical ``(z, y, x)`` brain mask. Raises ``Cancelled``.
-        """
+        """Yield every section of ``indices`` as soon as it is finished; raises ``Cancelled``."""
 
     def provenance(self) -> dict[str, Any]:
         """Everything needed to repeat the run: model, parameters, device."""

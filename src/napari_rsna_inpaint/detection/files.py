@@ -51,14 +51,8 @@ def write_detection(folder: Path, detection: Detection, volume: CTVolume) -> Non
         raise OutputFailed(
             f"{RUN} of an earlier run cannot be replaced ({problem.strerror}); name another folder."
         ) from problem
-    images: dict[str, npt.NDArray[Any]] = {
-        "brain_mask": detection.brain_mask,
-        "inpainted": detection.inpainted,
-        "residual": detection.residual,
-        "heatmap": detection.heatmap,
-    }
-    for name, array in images.items():
-        write_nifti(folder / f"{name}.nii.gz", array, volume)
+    for name in ("brain_mask", "inpainted", "residual", "heatmap"):
+        write_nifti(folder / f"{name}.nii.gz", getattr(detection.maps, name), volume)
     findings = {
         "schema": 1,
         "statement": detection.run["statement"],

@@ -42,7 +42,16 @@ def bone_distance(
     no_bone = (image < BONE_HU) | brain
     if no_bone.all():
         return np.full(no_bone.shape, 100.0, np.float32)
-    return ndimage.distance_transform_edt(no_bone, sampling=spacing).astype(np.float32)
+    nearest = ndimage.distance_transform_edt(
+        no_bone, sampling=spacing, return_distances=False, return_indices=True
+    )
+    # Plane by plane: all distances at once would take many times the memory of the scan.
+    out = np.empty(no_bone.shape, np.float32)
+    own = np.indices(no_bone.shape[1:])
+    for z, plane in enumerate(out):
+        steps = [nearest[0, z] - z, nearest[1, z] - own[0], nearest[2, z] - own[1]]
+        plane[:] = np.sqrt(sum((step * mm) ** 2 for step, mm in zip(steps, spacing, strict=True)))
+    return out
 
 
 def smooth_inside(values: FloatArray, brain: BoolArray, sigma: float) -> FloatArray:

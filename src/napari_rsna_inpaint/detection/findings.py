@@ -11,9 +11,10 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_rsna_inpaint.detection.result import Finding
-from napari_rsna_inpaint.volume import CTVolume
+from napari_rsna_inpaint.volume import Array, CTVolume
 
 Box = tuple[slice, slice, slice]
+Sign = Literal["hyper", "hypo"]
 BoolArray = npt.NDArray[np.bool_]
 
 #: A bright region extends as far as the heat stays above this.
@@ -56,55 +57,60 @@ def regions(
 
 def find(
     signed_heat: npt.NDArray[np.float32],
-    residual: npt.NDArray[np.float32],
+    residual: Array,
     volume: CTVolume,
     scale_names: list[float],
-    scale_means: Callable[[Box, BoolArray], npt.NDArray[np.float64]],
+    scale_means: Callable[[Region], npt.NDArray[np.float64]],
     peak: float,
-) -> tuple[list[Finding], npt.NDArray[np.uint16]]:
+    place: Callable[[Region], Region] = lambda region: region,
+) -> list[tuple[Finding, Region]]:
     """Regions of the heatmap above the thresholds, brighter and darker ones apart.
 
     Parameters
     ----------
     signed_heat
-        ``(z, y, x)`` heat on the volume's grid, negative where darker.
+        ``(z, y, x)`` heat, negative where darker, with the pixels of the volume.
     residual
-        ``(z, y, x)`` HU, original minus completion.
+        ``(z, y, x)`` HU on the volume's grid, original minus completion.
     scale_names
         Square sizes, mm.
     scale_means
-        ``(box, part) -> (n_scales,)`` HU: mean residual of every square size over the
-        region ``part`` in ``box``.
+        HU: mean residual of every square size over a region of the volume's grid,
+        ``(n_scales,)``.
     peak
         Heat that a bright region must reach somewhere.
+    place
+        Brings a region of the heat to the volume's grid, where that is another.
 
     Returns
     -------
-    Findings by falling score, and ``(z, y, x)`` uint16 labels: ``k`` for ``F<k>``.
+    Findings by falling score with their regions on the volume's grid.
     """
+    signs: tuple[tuple[Sign, int, float, float], ...] = (
+        ("hyper", 1, EXTENT, peak),
+        ("hypo", -1, DARK_EXTENT, DARK_PEAK),
+    )
     found = []
-    for sign, extent, needed in ((1, EXTENT, peak), (-1, DARK_EXTENT, DARK_PEAK)):
+    for name, sign, extent, needed in signs:
         for region in regions(sign * signed_heat, extent, volume.spacing[1:]):
             if region.peak >= needed:
-                finding = _measure(region, "hyper" if sign > 0 else "hypo", residual, volume)
-                found.append((finding, region.box, region.part))
+                placed = place(region)
+                found.append((_measure(placed, name, residual, volume), placed))
     # where several are certain, the larger comes first
-    found.sort(key=lambda entry: (-round(entry[0].score, 2), -entry[0].volume_ml))
-    labels = np.zeros(signed_heat.shape, np.uint16)
-    for number, (finding, box, part) in enumerate(found, start=1):
-        labels[box][part] = number
+    found.sort(key=lambda one: (-round(one[0].score, 2), -one[0].volume_ml))
+    for number, (finding, region) in enumerate(found, start=1):
         finding.id = f"F{number}"
-        agreeing = scale_means(box, part) / finding.mean_residual_hu >= AGREEMENT
+        agreeing = scale_means(region) / finding.mean_residual_hu >= AGREEMENT
         finding.scales = [
             name for name, agrees in zip(scale_names, agreeing, strict=True) if agrees
         ]
-    return [finding for finding, _, _ in found], labels
+    return found
 
 
 def _measure(
     region: Region,
-    sign: Literal["hyper", "hypo"],
-    residual: npt.NDArray[np.float32],
+    sign: Sign,
+    residual: Array,
     volume: CTVolume,
 ) -> Finding:
     box, part = region.box, region.part

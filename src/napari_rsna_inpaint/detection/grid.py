@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_rsna_inpaint.detection.base import OnStep, SliceScores
 from napari_rsna_inpaint.detection.calibration import Calibration, load_calibration
+from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.diffusion.model import ModelConfig, find_model, load_denoiser, model_sha256
 from napari_rsna_inpaint.inpaint.engine import (
     Job,
@@ -24,10 +25,6 @@ from napari_rsna_inpaint.inpaint.grid import GridHole, grid_holes
 from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS, GridConfig
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
-
-#: Images a network call; larger batches gain little on a CPU.
-CPU_BATCH = 8
-GPU_BATCH = 256
 
 
 class GridDetector:
@@ -53,8 +50,7 @@ class GridDetector:
         self.scale_names = list(self.config.sizes_mm)
         self._folder = find_model(model)
         self._denoiser = load_denoiser(self._folder, device=device, backend=backend)
-        on_gpu = self._denoiser.device.type == "cuda"
-        self._batch_size = batch_size or (GPU_BATCH if on_gpu else CPU_BATCH)
+        self._batch_size = batch_size
 
     @functools.cached_property
     def calibration(self) -> Calibration:
@@ -66,23 +62,21 @@ class GridDetector:
         """Pixel size of the model grid."""
         return self._denoiser.config.pixel_mm
 
-    def grid(self, volume: CTVolume, mask: npt.NDArray[np.bool_]) -> ModelGrid:
-        """Model grid around the brain."""
-        return brain_grid(volume, mask, self._denoiser.config)
+    def grid(self, volume: CTVolume, outline: npt.NDArray[np.bool_]) -> ModelGrid:
+        """Model grid around the brain (see ``Detector``)."""
+        return brain_grid(volume, outline[None], self._denoiser.config)
 
     def run(
         self,
-        volume: CTVolume,
-        mask: npt.NDArray[np.bool_],
+        scan: Scan,
         *,
         indices: Sequence[int],
         seed: int,
         on_step: OnStep | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[SliceScores]:
-        """Yield every slice as soon as its last square is filled (see ``Detector``)."""
-        model_grid = self.grid(volume, mask)
-        planned = {z: self._holes(model_grid, mask[z]) for z in indices}
+        """Yield every section as soon as its last square is filled (see ``Detector``)."""
+        planned = {z: sum(1 for _ in self._holes(scan.brain(z))) for z in indices}
         per_job = self.config.samples * evaluations_per_job(self.config.sampling)
         total = per_job * sum(planned.values())
         done = 0
@@ -93,9 +87,8 @@ class GridDetector:
             if on_step is not None:
                 on_step(done, total)
 
-        hu = volume.to_canonical(volume.hu)
         results = complete(
-            self._jobs(hu, mask, model_grid, indices, seed),
+            self._jobs(scan, indices, seed),
             self._denoiser,
             self.config.sampling,
             batch_size=self._batch_size,
@@ -104,33 +97,25 @@ class GridDetector:
             cancelled=cancelled,
         )
         for z in indices:
-            yield self._collect(z, model_grid, planned[z] * self.config.samples, results)
+            yield self._collect(z, scan.shape, planned[z] * self.config.samples, results)
 
-    def _holes(self, model_grid: ModelGrid, mask: npt.NDArray[np.bool_]) -> int:
-        brain = model_grid.mask_to_model(mask)
-        return sum(1 for _ in protocol_holes(brain, self.config, self.pixel_mm))
+    def _holes(self, brain: npt.NDArray[np.bool_]) -> Iterator[GridHole]:
+        return protocol_holes(brain, self.config, self.pixel_mm)
 
-    def _jobs(
-        self,
-        hu: npt.NDArray,
-        mask: npt.NDArray[np.bool_],
-        model_grid: ModelGrid,
-        indices: Sequence[int],
-        seed: int,
-    ) -> Iterator[Job]:
+    def _jobs(self, scan: Scan, indices: Sequence[int], seed: int) -> Iterator[Job]:
         for z in indices:
-            context = slice_context(hu, mask, model_grid, z)
-            for hole in protocol_holes(context.brain, self.config, self.pixel_mm):
+            context = scan.context(z)
+            for hole in self._holes(context.brain):
                 for sample in range(self.config.samples):
                     yield Job(
                         context, hole.mask, job_seed(seed, z, hole.number, sample), hole.scale
                     )
 
     def _collect(
-        self, z: int, model_grid: ModelGrid, n_jobs: int, results: Iterator
+        self, z: int, shape: tuple[int, int], n_jobs: int, results: Iterator
     ) -> SliceScores:
         n_scales = len(self.scale_names)
-        total = np.zeros((n_scales, *model_grid.shape), np.float32)
+        total = np.zeros((n_scales, *shape), np.float32)
         count = np.zeros_like(total)
         for _ in range(n_jobs):
             job, completion = next(results)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from napari_rsna_inpaint.brain import brain_mask
-from napari_rsna_inpaint.detection.grid import brain_grid, protocol_holes, slice_context
+from napari_rsna_inpaint.brain import packed_brain_mask
+from napari_rsna_inpaint.detection.grid import brain_grid, protocol_holes
+from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.diffusion.model import BatchedDenoiser, Condition
 from napari_rsna_inpaint.diffusion.onnx_int8 import NetworkCall
 from napari_rsna_inpaint.errors import InputRefused
@@ -39,19 +40,18 @@ def network_inputs(
         If there is no brain in the volume.
     """
     volume = volume.finite()
-    mask = volume.to_canonical(brain_mask(volume))
+    mask = packed_brain_mask(volume)
     config, protocol = denoiser.config, PROTOCOLS["full"]
-    grid = brain_grid(volume, mask, config)
-    with_brain = grid.slices_with(mask)
-    if not with_brain:
+    grid = brain_grid(volume, mask.outline()[None], config)
+    scan = Scan(volume, mask, grid, config.pixel_mm)
+    if not scan.with_brain:
         raise InputRefused("No brain was found in this series; is it an axial head CT?")
-    hu = volume.to_canonical(volume.hu)
     rng = np.random.default_rng(seed)
     jobs = []
     # not the ends, where there is little brain
     for place in np.linspace(0.15, 0.85, n_slices):
-        z = with_brain[int(place * len(with_brain))]
-        context = slice_context(hu, mask, grid, z)
+        z = scan.with_brain[int(place * len(scan.with_brain))]
+        context = scan.context(z)
         holes = list(protocol_holes(context.brain, protocol, config.pixel_mm))
         for number in rng.choice(len(holes), min(4, len(holes)), replace=False):
             hole = holes[number]

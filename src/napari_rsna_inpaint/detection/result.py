@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from napari_rsna_inpaint.volume import Array
 
 #: Fixed display range of the heatmap (0 to 1, see `heatmap.heat`): never per image.
 HEATMAP_LIMITS = (0.0, 1.0)
@@ -61,24 +64,11 @@ class Finding:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class SliceResult:
-    """One finished slice; arrays are ``(y, x)`` float32 on the volume's own grid.
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """The images of a result on the volume's own grid; all ``(z, y, x)``.
 
-    ``index`` is the position along ``z``; ``inpainted`` and ``residual`` (original minus
-    inpainted) are in HU, ``heatmap`` is the calibrated score, preliminary until all slices
-    are there.
-    """
-
-    index: int
-    inpainted: npt.NDArray[np.float32]
-    residual: npt.NDArray[np.float32]
-    heatmap: npt.NDArray[np.float32]
-
-
-@dataclass
-class Detection:
-    """Result on the volume's own grid; all arrays ``(z, y, x)``.
+    Arrays, or `Planes` that are computed when they are looked at.
 
     Attributes
     ----------
@@ -92,6 +82,58 @@ class Detection:
         float32, calibrated score from 0 to 1, higher is more anomalous; 0 outside the mask.
     labels
         uint16, ``k`` where finding ``F<k>`` lies, else 0.
+    """
+
+    brain_mask: Array
+    inpainted: Array
+    residual: Array
+    heatmap: Array
+    labels: Array
+
+
+@dataclass(frozen=True, eq=False)
+class SliceResult:
+    """One finished slice; its images are ``(y, x)`` float32 on the volume's own grid.
+
+    Attributes
+    ----------
+    index
+        Position along ``z``.
+    maps
+        The images of the run, which show what is finished so far: the same object for all
+        slices. The heatmap is preliminary, and there are no labels, until all are there.
+    """
+
+    index: int
+    maps: Maps
+
+    @property
+    def inpainted(self) -> npt.NDArray[np.float32]:
+        """HU, the healthy completion."""
+        return self.maps.inpainted[self.index]
+
+    @property
+    def residual(self) -> npt.NDArray[np.float32]:
+        """HU, original minus inpainted."""
+        return self.maps.residual[self.index]
+
+    @property
+    def heatmap(self) -> npt.NDArray[np.float32]:
+        """0 to 1, the calibrated score."""
+        return self.maps.heatmap[self.index]
+
+
+@dataclass
+class Detection:
+    """Result of one run.
+
+    ``brain_mask``, ``inpainted``, ``residual``, ``heatmap`` and ``labels`` are its maps as
+    arrays, made when first asked for.
+
+    Attributes
+    ----------
+    maps
+        The images.
     findings
         Sorted by score, highest first.
     slice_scores
@@ -103,12 +145,33 @@ class Detection:
         the score of the whole scan with the threshold that healthy scans seldom exceed.
     """
 
-    brain_mask: npt.NDArray[np.bool_]
-    inpainted: npt.NDArray[np.float32]
-    residual: npt.NDArray[np.float32]
-    heatmap: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.uint16]
+    maps: Maps
     findings: list[Finding]
     slice_scores: npt.NDArray[np.float32]
     done: npt.NDArray[np.bool_]
     run: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def brain_mask(self) -> npt.NDArray[np.bool_]:
+        """``(z, y, x)`` bool, True inside the skull."""
+        return np.asarray(self.maps.brain_mask)
+
+    @cached_property
+    def inpainted(self) -> npt.NDArray[np.float32]:
+        """``(z, y, x)`` HU, the healthy completion."""
+        return np.asarray(self.maps.inpainted)
+
+    @cached_property
+    def residual(self) -> npt.NDArray[np.float32]:
+        """``(z, y, x)`` HU, original minus inpainted."""
+        return np.asarray(self.maps.residual)
+
+    @cached_property
+    def heatmap(self) -> npt.NDArray[np.float32]:
+        """``(z, y, x)``, 0 to 1, higher is more anomalous."""
+        return np.asarray(self.maps.heatmap)
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.uint16]:
+        """``(z, y, x)``, ``k`` where finding ``F<k>`` lies."""
+        return np.asarray(self.maps.labels)

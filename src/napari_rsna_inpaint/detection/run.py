@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from napari_rsna_inpaint import STATEMENT, __version__
-from napari_rsna_inpaint.brain import brain_mask
+from napari_rsna_inpaint.brain import packed_brain_mask
 from napari_rsna_inpaint.detection.assembly import Assembly
 from napari_rsna_inpaint.detection.base import Detector, SliceScores
 from napari_rsna_inpaint.detection.names import ENTRY_POINT_GROUP
 from napari_rsna_inpaint.detection.result import Detection, SliceResult
 from napari_rsna_inpaint.detection.resume import SliceStore, clear
+from napari_rsna_inpaint.detection.scan import SECTION_MM, Scan
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS
 from napari_rsna_inpaint.volume import CTVolume
@@ -93,8 +94,8 @@ def detect(
         )
     if store is not None and not resume:
         clear(store)
-    mask = brain_mask(volume, cancelled=cancelled)
-    if not mask.any():
+    mask = packed_brain_mask(volume, cancelled=cancelled)
+    if not mask.outline().any():
         raise InputRefused("No brain was found in this series; is it an axial head CT?")
     assembly = Assembly(volume, mask, engine, flag_rate)
     parameters = {
@@ -104,6 +105,7 @@ def detect(
         "seed": seed,
     }
     provenance = _provenance(volume, started)
+    provenance["notes"] += _thin_slices(volume, assembly.scan)
     wanted = assembly.wanted(slices)
     shelf: SliceStore | None = None
     stored: dict[int, SliceScores] = {}
@@ -122,17 +124,17 @@ def detect(
     stop: Cancelled | None = None
     try:
         for scores in stored.values():
-            result = assembly.add(scores)
-            if on_progress is not None:
-                on_progress(0, 0, result)
+            for result in assembly.add(scores):
+                if on_progress is not None:
+                    on_progress(0, 0, result)
         for scores in engine.run(
-            volume, assembly.mask, indices=todo, seed=seed, on_step=on_step, cancelled=cancelled
+            assembly.scan, indices=todo, seed=seed, on_step=on_step, cancelled=cancelled
         ):
             if shelf is not None:
                 shelf = _keep(shelf, scores)
-            result = assembly.add(scores)
-            if on_progress is not None:
-                on_progress(evaluations, n_total, result)
+            for result in assembly.add(scores):
+                if on_progress is not None:
+                    on_progress(evaluations, n_total, result)
     except Cancelled as error:
         stop = error
     run = {
@@ -146,6 +148,20 @@ def detect(
     if stop is not None:
         raise Cancelled("Cancelled; the finished slices are kept.", detection) from None
     return detection
+
+
+def _thin_slices(volume: CTVolume, scan: Scan) -> list[dict[str, str]]:
+    """Note, said in the log too, where several slices are looked at as one."""
+    first = scan.sections[0]
+    count = first.stop - first.start
+    if count == 1:
+        return []
+    message = (
+        f"Slices {volume.spacing[0]:.2g} mm apart were averaged, {count} at a time, to be "
+        "completed and judged; every slice shows what was found in their mean."
+    )
+    log.warning("%s", message)
+    return [{"code": "thin-slices", "message": message}]
 
 
 def _keep(shelf: SliceStore, scores: SliceScores) -> SliceStore | None:
@@ -182,7 +198,13 @@ def _identity(
     kept = {k: v for k, v in parameters.items() if k not in {"batch_size", "slices"}}
     geometry = hashlib.sha256(volume.affine.tobytes() + volume.positions.tobytes()).hexdigest()
     pixels = provenance["input"]["pixel_sha256"]
-    return {**kept, "pixels": pixels, "geometry": geometry, "version": __version__}
+    return {
+        **kept,
+        "pixels": pixels,
+        "geometry": geometry,
+        "section_mm": SECTION_MM,
+        "version": __version__,
+    }
 
 
 def _provenance(volume: CTVolume, started: datetime) -> dict[str, Any]:

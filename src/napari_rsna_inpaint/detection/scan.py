@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,25 @@ from napari_rsna_inpaint.detection.evidence import (
 from napari_rsna_inpaint.detection.filters import bone_distance
 from napari_rsna_inpaint.detection.norms import HealthyPixels, Norms
 from napari_rsna_inpaint.detection.symmetry import opposite
+from napari_rsna_inpaint.inpaint.engine import SliceContext
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
 FloatArray = npt.NDArray[np.float32]
+
+
+#: Thinner slices are averaged to sections of this thickness: the model has learned from thick
+#: ones, and thin ones are noise to it.
+SECTION_MM = 2.5
+
+
+class Planar(Protocol):
+    """A mask of which planes can be had: an array ``(z, y, x)`` or a `PackedMask`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, z: int, /) -> npt.NDArray[np.bool_]:
+        """Plane ``(y, x)``."""
 
 
 class Scan:
@@ -32,40 +48,67 @@ class Scan:
         Series in HU.
     mask
         Canonical ``(z, y, x)`` brain mask.
+    grid, pixel_mm
+        Model grid of its slices and size of its pixels.
 
     Attributes
     ----------
-    slices
-        Canonical indices of the slices with brain.
+    sections
+        Canonical slices that are averaged into each section, from below; mostly one.
+    section_of
+        ``(z,)`` number of the section of every canonical slice.
+    with_brain
+        Numbers of the sections with brain.
     residuals
-        ``(y, x)`` HU by canonical index, original minus completion; filled by the caller.
+        ``(y, x)`` HU by section, original minus completion; filled by the caller.
     """
 
-    def __init__(
-        self, volume: CTVolume, mask: npt.NDArray[np.bool_], grid: ModelGrid, pixel_mm: float
-    ) -> None:
+    def __init__(self, volume: CTVolume, mask: Planar, grid: ModelGrid, pixel_mm: float) -> None:
         self.pixel_mm = pixel_mm
-        self._image, self._brain = grid.scan_to_model(volume.to_canonical(volume.hu), mask)
-        self.slices = [int(z) for z in np.flatnonzero(self._brain.any((1, 2)))]
+        self.sections = volume.slabs(SECTION_MM)
+        lengths = [section.stop - section.start for section in self.sections]
+        self.section_of = np.repeat(np.arange(len(lengths)), lengths)
+        hu = volume.to_canonical(volume.hu)
+        self._image = np.stack([grid.image_to_model(_mean(hu[one])) for one in self.sections])
+        self._brain = np.stack([section_mask(mask, one, grid) for one in self.sections])
+        self.with_brain = [int(k) for k in np.flatnonzero(self._brain.any((1, 2)))]
         self.residuals: dict[int, FloatArray] = {}
-        spacing = (volume.spacing[0], pixel_mm, pixel_mm)
+        spacing = (volume.spacing[0] * lengths[0], pixel_mm, pixel_mm)
         self._distance = bone_distance(self._image, self._brain, spacing)
         self._opposite = opposite(self._brain, pixel_mm)
         z_mm = volume.slice_z_mm
-        height = {z: z_mm[volume.canonical_slice(z)] for z in self.slices}
-        top = height[self.slices[-1]] if len(self.slices) > 1 else np.nan
-        self._below_top = {z: abs(float(top - height[z])) for z in self.slices}
+        height = {
+            k: np.mean([z_mm[volume.canonical_slice(z)] for z in _numbers(self.sections[k])])
+            for k in self.with_brain
+        }
+        top = height[self.with_brain[-1]] if len(self.with_brain) > 1 else np.nan
+        self._below_top = {k: abs(float(top - height[k])) for k in self.with_brain}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(y, x)`` of a section on the model grid."""
+        return self._image.shape[1], self._image.shape[2]
+
+    def context(self, z: int) -> SliceContext:
+        """A section with its neighbours, as the network is to see it."""
+        return SliceContext(
+            index=z,
+            image=self._image[z],
+            brain=self._brain[z],
+            below=self._image[z - 1] if z > 0 else None,
+            above=self._image[z + 1] if z + 1 < len(self._image) else None,
+        )
 
     def brain(self, z: int) -> npt.NDArray[np.bool_]:
-        """``(y, x)`` brain mask of a slice."""
+        """``(y, x)`` brain mask of a section."""
         return self._brain[z]
 
     def noise(self, z: int) -> float:
-        """Mean noise of a slice, HU."""
+        """Mean noise of a section, HU."""
         return slice_noise(self.residuals[z], self._image[z], self._brain[z], self.pixel_mm)
 
     def healthy_pixels(self, z: int, noise_hu: float) -> HealthyPixels:
-        """Brain pixels of a slice for calibration."""
+        """Brain pixels of a section for calibration."""
         return healthy_pixels(
             self.residuals[z],
             self._image[z],
@@ -76,7 +119,7 @@ class Scan:
         )
 
     def evidence(self, z: int, norms: Norms) -> Evidence:
-        """Evidence maps of a slice."""
+        """Evidence maps of a section."""
         return slice_evidence(
             self.residuals[z],
             self._image[z],
@@ -87,13 +130,13 @@ class Scan:
         )
 
     def candidates(self, z: int, evidence: Evidence, neighbours: list[Evidence]) -> list[Candidate]:
-        """Candidates of a slice; ``neighbours`` are those below and above, where known."""
+        """Candidates of a section; ``neighbours`` are those below and above, where known."""
         return find_candidates(
             evidence, neighbours, self._opposite, self._below_top[z], self.pixel_mm
         )
 
     def judged(self, norms: Norms) -> Iterator[tuple[int, Evidence, list[Candidate]]]:
-        """Every slice that has a residual, from below, with its evidence and candidates."""
+        """Every section that has a residual, from below, with its evidence and candidates."""
         window: dict[int, Evidence] = {}
         for z in sorted(self.residuals):
             window = {
@@ -103,3 +146,20 @@ class Scan:
             }
             neighbours = [one for near, one in window.items() if near != z]
             yield z, window[z], self.candidates(z, window[z], neighbours)
+
+
+def _numbers(section: slice) -> range:
+    return range(section.start, section.stop)
+
+
+def _mean(planes: npt.NDArray) -> npt.NDArray:
+    """Mean ``(y, x)`` of slices ``(z, y, x)``, HU."""
+    return planes[0] if len(planes) == 1 else planes.mean(0, dtype=np.float32)
+
+
+def section_mask(mask: Planar, section: slice, grid: ModelGrid) -> npt.NDArray[np.bool_]:
+    """Where at least half of a model pixel of a section lies in a mask, ``(y, x)``."""
+    planes = [mask[z] for z in _numbers(section)]
+    if len(planes) == 1:
+        return grid.mask_to_model(planes[0])
+    return grid.average(np.mean(planes, axis=0, dtype=np.float32)) >= 0.5

@@ -110,12 +110,17 @@ class ModelGrid:
         """Native ``(y, x)`` values to the model grid by area; outside of the slice is 0."""
         return _apply(self.down, values)
 
-    def to_native(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Model ``(y, x)`` values to the native slice by linear interpolation.
+    def to_native(
+        self,
+        values: npt.NDArray[np.float32],
+        rows: npt.NDArray[np.intp] | slice = slice(None),
+        columns: npt.NDArray[np.intp] | slice = slice(None),
+    ) -> npt.NDArray[np.float32]:
+        """Model ``(y, x)`` values to rows and columns of the native slice, linearly.
 
         Beyond the model grid its border values are repeated; mask the result.
         """
-        return _apply(self.up, values)
+        return _apply((self.up[0][rows], self.up[1][columns]), values)
 
 
 def _sparse(matrices: list[npt.NDArray]) -> tuple[sparse.csr_array, sparse.csr_array]:

@@ -19,7 +19,7 @@ from napari_rsna_inpaint.volume import CTVolume, Note
 
 AIR_HU = -1024
 MAX_BYTES = 16 * 2**30
-_CHUNK = 2**24
+_CHUNK = 2**22
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _FALLBACKS = {
     "LAS": (np.array([-1.0, 1.0, 1.0]), "left, anterior, superior (as nibabel reads it)"),
@@ -74,9 +74,8 @@ def read_nifti(path: Path, choice: str | None = None) -> CTVolume:
     volume_index, axes = _choices(head, choice)
     notes: list[Note] = []
     affine = _affine(head, axes, notes)
-    stored = _voxels(content, head, volume_index)
-    array = _to_hu(stored, head, notes)
     source_id = hashlib.sha256(content).hexdigest()[:16]
+    array = _to_hu(_voxels(content, head, volume_index), head, notes)
     del content
     return _volume(array, affine, notes, source_id, path)
 
@@ -104,7 +103,10 @@ def read_voxels(path: Path) -> tuple[npt.NDArray[Any], Array]:
 
 
 def _read_all(path: Path) -> memoryview:
-    """All bytes, decompressed; reading gzip to its end also checks its checksum."""
+    """All bytes, decompressed, in memory that may be written to.
+
+    Reading gzip to its end also checks its checksum.
+    """
     with path.open("rb") as stream:
         magic = stream.read(2)
     if magic != b"\x1f\x8b":
@@ -112,7 +114,10 @@ def _read_all(path: Path) -> memoryview:
             raise InputRefused(
                 "The NIfTI file is larger than any CT volume. Choose a single series.", "too-large"
             )
-        return memoryview(path.read_bytes())
+        content = bytearray(path.stat().st_size)
+        with path.open("rb") as stream:
+            del content[stream.readinto(content) :]
+        return memoryview(content)
     chunks = bytearray()
     expected = MAX_BYTES
     try:
@@ -315,7 +320,7 @@ def _voxels(content: memoryview, head: _Head, volume_index: int) -> npt.NDArray[
 
 
 def _to_hu(stored: npt.NDArray[Any], head: _Head, notes: list[Note]) -> npt.NDArray[Any]:
-    """Hounsfield units ``(i, j, k)``, int16 where exact."""
+    """Hounsfield units ``(i, j, k)``, int16 where exact; ``stored`` may be used up for them."""
     slope, inter = _scaling(head, notes)
     if stored.dtype.kind == "f":
         stored = _without_nonfinite(stored, notes)
@@ -325,9 +330,14 @@ def _to_hu(stored: npt.NDArray[Any], head: _Head, notes: list[Note]) -> npt.NDAr
     whole = stored.dtype.kind in "iu" or bool((stored == np.trunc(stored)).all())
     exact = whole and slope.is_integer() and inter.is_integer()
     if exact and low >= -32768 and high <= 32767:
-        if (slope, inter) == (1.0, 0.0):
-            return stored.astype(np.int16)
-        return (stored.astype(np.int32) * int(slope) + int(inter)).astype(np.int16)
+        # A series of a thousand slices has no room for a second copy.
+        out = stored if stored.dtype == np.int16 else np.empty_like(stored, np.int16)
+        if (slope, inter) == (1.0, 0.0) and out is stored:
+            return out
+        for plane in range(stored.shape[2]):
+            values = stored[..., plane].astype(np.int32)
+            out[..., plane] = values * int(slope) + int(inter)
+        return out
     if (slope, inter) == (1.0, 0.0):
         return stored.astype(np.float32)
     scaled = stored.astype(np.float64)

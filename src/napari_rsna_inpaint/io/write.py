@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import gzip
 import io
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint import STATEMENT
 from napari_rsna_inpaint.errors import OutputFailed
-from napari_rsna_inpaint.volume import CTVolume
+from napari_rsna_inpaint.volume import Array, CTVolume
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # A spreadsheet runs a cell that begins so as a formula; the second row is full-width.
@@ -57,11 +58,15 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | bytearray | memo
     OutputFailed
         If it cannot be written: disk full, read-only, no permission.
     """
-    path = Path(path)
+    return _write_whole(Path(path), lambda stream: stream.write(content))
+
+
+def _write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> Path:
+    """Write a file by a function of its stream; it appears whole or not at all."""
     temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
     try:
         with temporary.open("xb") as stream:
-            stream.write(content)
+            write(stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -102,7 +107,7 @@ def nifti_affine(volume: CTVolume) -> npt.NDArray[np.float64]:
     return _LPS_TO_RAS @ np.column_stack([*columns, volume.affine[:, 3]])
 
 
-def write_nifti(path: str | os.PathLike[str], array: npt.NDArray[Any], volume: CTVolume) -> Path:
+def write_nifti(path: str | os.PathLike[str], array: Array, volume: CTVolume) -> Path:
     """Write an array on the grid of a volume as NIfTI.
 
     Parameters
@@ -110,8 +115,8 @@ def write_nifti(path: str | os.PathLike[str], array: npt.NDArray[Any], volume: C
     path
         Ends with ``.nii`` or ``.nii.gz``.
     array
-        ``(z, y, x)`` like ``volume.hu``; boolean arrays are written as uint8, with 1 for
-        True, and 64-bit floats as float32.
+        ``(z, y, x)`` like ``volume.hu``, read plane by plane; boolean arrays are written as
+        uint8, with 1 for True, and 64-bit floats as float32.
     volume
         The volume the array belongs to.
 
@@ -135,31 +140,48 @@ def write_nifti(path: str | os.PathLike[str], array: npt.NDArray[Any], volume: C
     if not path.name.endswith((".nii", ".nii.gz")):
         raise ValueError(f"a NIfTI file name ends with .nii or .nii.gz, not {path.suffix!r}")
     affine = nifti_affine(volume)
-    stored = _storable(array).transpose(volume.storage_axes)
-    image = nib.Nifti1Image(stored, affine)
-    image.set_sform(affine, code="scanner")
+    header = nib.Nifti1Header()
+    header.set_data_dtype(_stored_type(array.dtype))
+    header.set_data_shape([array.shape[axis] for axis in volume.storage_axes])
+    header.set_sform(affine, code="scanner")
     # A qform cannot hold shear, and a wrong one would contradict the sform.
     sheared = not _is_orthogonal(affine)
-    image.set_qform(None if sheared else affine, code="unknown" if sheared else "scanner")
-    image.header.set_xyzt_units("mm")
-    image.header["descrip"] = STATEMENT.encode()
-    content = image.to_bytes()
-    if path.name.endswith(".gz"):
-        import gzip
+    header.set_qform(affine, code="unknown" if sheared else "scanner")
+    header.set_xyzt_units("mm")
+    header["descrip"] = STATEMENT.encode()
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    header.set_slope_inter(1, 0)
 
-        # Without a time stamp, the same result gives the same file.
-        content = gzip.compress(content, compresslevel=4, mtime=0)
-    return write_atomic(path, content)
+    def write(stream: BinaryIO) -> None:
+        stream.write(header.binaryblock + bytes(4))
+        for plane in _stored_planes(array, volume.storage_axes):
+            stream.write(plane.astype(header.get_data_dtype()).tobytes())
+
+    if not path.name.endswith(".gz"):
+        return _write_whole(path, write)
+
+    def compress(stream: BinaryIO) -> None:
+        # Without a name and a time stamp, the same result gives the same file.
+        with gzip.GzipFile("", "wb", compresslevel=4, fileobj=stream, mtime=0) as packed:
+            write(cast(BinaryIO, packed))
+
+    return _write_whole(path, compress)
 
 
-def _storable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if array.dtype == bool:
-        return array.astype(np.uint8)
-    if array.dtype in (np.float64, np.float16):
-        return array.astype(np.float32)
-    if array.dtype in (np.int64, np.uint64):
-        return array.astype(np.int32)
-    return array
+def _stored_planes(array: Array, axes: tuple[int, int, int]) -> Iterator[npt.NDArray[Any]]:
+    """Planes of an array along the NIfTI axis that varies slowest, rows along the middle one."""
+    fastest, middle, slowest = axes
+    for index in range(array.shape[slowest]):
+        key = [slice(None)] * 3
+        key[slowest] = slice(index, index + 1)
+        yield np.asarray(array[tuple(key)]).transpose(slowest, middle, fastest)[0]
+
+
+def _stored_type(dtype: np.dtype) -> np.dtype:
+    """Number type of a file: what NIfTI readers everywhere know."""
+    usual = {"bool": "uint8", "float16": "float32", "float64": "float32"}
+    usual |= {"int64": "int32", "uint64": "int32"}
+    return np.dtype(usual.get(dtype.name, dtype))
 
 
 def _is_orthogonal(affine: npt.NDArray[np.float64]) -> bool:

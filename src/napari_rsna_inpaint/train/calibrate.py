@@ -21,7 +21,7 @@ from napari_rsna_inpaint.detection.grid import GridDetector
 from napari_rsna_inpaint.detection.heatmap import heat, slice_score
 from napari_rsna_inpaint.detection.norms import Norms, fit_norms
 from napari_rsna_inpaint.detection.rescorer import Rescorer, fit_rescorer
-from napari_rsna_inpaint.detection.scan import Scan
+from napari_rsna_inpaint.detection.scan import Scan, section_mask
 from napari_rsna_inpaint.errors import InputRefused, RsnaInpaintError
 from napari_rsna_inpaint.evaluate.lesions import SUBTYPES, HuSet, insert_bleed
 from napari_rsna_inpaint.io import read
@@ -206,15 +206,15 @@ def _residuals(
 ) -> tuple[Scan, dict[int, npt.NDArray[np.bool_]]]:
     """Run the detector: everywhere, or on the slices in and next to the ``truth``."""
     mask = volume.to_canonical(native_mask)
-    grid = detector.grid(volume, mask)
+    grid = detector.grid(volume, np.logical_or.reduce(mask))
     scan = Scan(volume, mask, grid, detector.pixel_mm)
-    wanted, bleeds = scan.slices, {}
+    wanted, bleeds = scan.with_brain, {}
     if truth is not None:
         planes = volume.to_canonical(truth)
-        near = ndimage.binary_dilation(planes.any((1, 2)))
-        wanted = [z for z in scan.slices if near[z]]
-        bleeds = {z: grid.mask_to_model(planes[z]) for z in wanted}
-    for scores in detector.run(volume, mask, indices=wanted, seed=seed, cancelled=cancelled):
+        near = ndimage.binary_dilation([planes[one].any() for one in scan.sections])
+        wanted = [z for z in scan.with_brain if near[z]]
+        bleeds = {z: section_mask(planes, scan.sections[z], grid) for z in wanted}
+    for scores in detector.run(scan, indices=wanted, seed=seed, cancelled=cancelled):
         scan.residuals[scores.index] = scores.residual
     return scan, bleeds
 
