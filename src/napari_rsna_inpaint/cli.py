@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from napari_rsna_inpaint import STATEMENT, __version__
 from napari_rsna_inpaint.commands import (
+    bench,
     calibrate,
     demo,
     detect,
@@ -38,6 +39,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "export-onnx": export_onnx,
     "models": models,
+    "bench": bench,
 }
 
 
