@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,35 @@ from napari_rsna_inpaint.detection.result import Detection, Maps, SliceResult
 from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.volume import CTVolume
+
+
+class _Heats(Mapping[int, npt.NDArray[np.float32]]):
+    """Heat of every section that has a residual: the final one, or a preview while it is not there.
+
+    Most previews are never looked at, and are not made.
+    """
+
+    def __init__(
+        self,
+        final: Mapping[int, npt.NDArray[np.float32]],
+        residuals: Mapping[int, npt.NDArray[np.float32]],
+        preview: Callable[[int], npt.NDArray[np.float32]],
+    ) -> None:
+        self._final = final
+        self._residuals = residuals
+        self._preview = functools.lru_cache(maxsize=8)(preview)
+
+    def __getitem__(self, k: int) -> npt.NDArray[np.float32]:
+        return self._final[k] if k in self._final else self._preview(k)
+
+    def __contains__(self, k: object) -> bool:
+        return k in self._residuals
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._residuals)
+
+    def __len__(self) -> int:
+        return len(self._residuals)
 
 
 class Assembly:
@@ -53,7 +83,7 @@ class Assembly:
         self._native = NativeGrid(volume, mask, self._grid, self.scan)
         self._scales: dict[int, npt.NDArray[np.float16]] = {}
         self._heat: dict[int, npt.NDArray[np.float32]] = {}
-        self._signed = self._native.image(self._heat)
+        self._signed = self._native.image(_Heats(self._heat, self.scan.residuals, self._preview))
         self._maps = self._with_labels([])
         n = len(volume.hu)
         self._scores = np.zeros(n, np.float32)
@@ -76,14 +106,10 @@ class Assembly:
         return sorted(chosen & set(self.scan.with_brain))
 
     def add(self, scores: SliceScores) -> list[SliceResult]:
-        """Take in a section; its slices, whose heat does not know the neighbours yet."""
+        """Take in a section; its slices, whose heat is made without neighbours if looked at."""
         k = scores.index
-        calibration = self._engine.calibration
         self.scan.residuals[k] = scores.residual
         self._scales[k] = scores.scales.astype(np.float16)
-        evidence = self.scan.evidence(k, calibration.norms)
-        candidates = self.scan.candidates(k, evidence, [])
-        self._set_heat(k, heat(evidence, candidates, calibration.rescorer))
         self._done[self._native.slices(k)] = True
         return [SliceResult(z, self._maps) for z in self._native.slices(k)]
 
@@ -91,7 +117,9 @@ class Assembly:
         """Judge every section with its neighbours; findings over all of them."""
         calibration = self._engine.calibration
         for k, evidence, candidates in self.scan.judged(calibration.norms):
-            self._set_heat(k, heat(evidence, candidates, calibration.rescorer))
+            self._heat[k] = heat(evidence, candidates, calibration.rescorer)
+            score = slice_score(self._heat[k][self.scan.brain(k)], self.scan.pixel_mm)
+            self._scores[self._native.slices(k)] = score
         sections = self._native.stack(self._heat)
         found = find(
             sections.values,
@@ -133,10 +161,11 @@ class Assembly:
             labels=labels,
         )
 
-    def _set_heat(self, k: int, signed: npt.NDArray[np.float32]) -> None:
-        self._heat[k] = signed
-        score = slice_score(signed[self.scan.brain(k)], self.scan.pixel_mm)
-        self._scores[self._native.slices(k)] = score
+    def _preview(self, k: int) -> npt.NDArray[np.float32]:
+        """Heat of a section as long as its neighbours are not all there."""
+        calibration = self._engine.calibration
+        evidence = self.scan.evidence(k, calibration.norms)
+        return heat(evidence, self.scan.candidates(k, evidence, []), calibration.rescorer)
 
     def _scale_means(self, region: Region) -> npt.NDArray[np.float64]:
         in_plane = tuple(axis - 1 for axis in self._volume.canonical_flips if axis > 0)
