@@ -21,7 +21,11 @@ from napari_rsna_inpaint.diffusion.model import (
     save_model,
 )
 from napari_rsna_inpaint.diffusion.onnx_denoiser import FILES
-from napari_rsna_inpaint.diffusion.onnx_export import TOLERANCE, largest_difference
+from napari_rsna_inpaint.diffusion.onnx_export import (
+    TOLERANCE,
+    export_onnx,
+    largest_difference,
+)
 from napari_rsna_inpaint.diffusion.onnx_int8 import quantize, relative_error
 from napari_rsna_inpaint.errors import InputRefused, OutputFailed
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
@@ -163,7 +167,7 @@ class TestFile:
     @pytest.mark.parametrize("difference", [2e-3, float("nan")])
     def test_a_wrong_one_is_not_left(self, tiny_onnx, tmp_path, monkeypatch, difference, capsys):
         model = onnx.load(tiny_onnx / ONNX)
-        monkeypatch.setattr(onnx_export, "_convert", lambda network: model)
+        monkeypatch.setattr(onnx_export, "_convert", lambda *_: model)
         monkeypatch.setattr(onnx_export, "largest_difference", lambda *_: difference)
         out = tmp_path / "wrong.onnx"
         assert main(["export-onnx", "--model", str(tiny_onnx), "-o", str(out)]) == 1
@@ -257,7 +261,7 @@ class TestInt8:
     @pytest.fixture(scope="class")
     def folder(self, tiny_onnx, calls, tmp_path_factory):
         folder = shutil.copytree(tiny_onnx, tmp_path_factory.mktemp("int8") / "model")
-        content, loss = quantize((folder / ONNX).read_bytes(), calls)
+        content, loss = quantize(export_onnx(folder, quantizable=True), calls)
         assert 0 < loss < 0.05
         (folder / INT8).write_bytes(content)
         return folder

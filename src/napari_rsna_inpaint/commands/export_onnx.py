@@ -53,7 +53,7 @@ def run(arguments: Namespace) -> int:
     folder = find_model(arguments.model)
     if arguments.output is None:
         check_writable(folder)
-    content = export_onnx(folder)
+    content = export_onnx(folder, quantizable=arguments.int8)
     said = f"opset {OPSET}"
     if arguments.int8:
         content, loss = quantize(content, _calls(folder, arguments.calibration_data))

@@ -24,6 +24,7 @@ from napari_rsna_inpaint.diffusion.onnx_denoiser import (
     import_onnxruntime,
     open_session,
 )
+from napari_rsna_inpaint.diffusion.onnx_network import OnnxNetwork
 from napari_rsna_inpaint.diffusion.unet import PatchUNet
 from napari_rsna_inpaint.errors import InputRefused, OutputFailed
 
@@ -35,7 +36,7 @@ TOLERANCE = 1e-3
 _COMPARED = ((1, 12, 10), (3, 4, 5), (4, 1, 2))
 
 
-def export_onnx(folder: Path) -> bytes:
+def export_onnx(folder: Path, *, quantizable: bool = False) -> bytes:
     """ONNX file of a model, compared with PyTorch before it is returned.
 
     Inputs are ``inputs`` ``(batch, 6, height, width)`` float32 and ``t`` ``(batch,)`` int64,
@@ -43,6 +44,14 @@ def export_onnx(folder: Path) -> bytes:
     height and width are free; height and width must be multiples of the network's divisor,
     which nothing in the file checks. The weights are inside; the metadata holds the model's
     configuration, the SHA-256 of its weights, the opset and the terms of use.
+
+    Parameters
+    ----------
+    folder
+        Model folder.
+    quantizable
+        Whether the operations are those of ``PatchUNet``, for ``onnx_int8.quantize``, instead
+        of those of ``OnnxNetwork``, which are faster in float32.
 
     Raises
     ------
@@ -54,7 +63,7 @@ def export_onnx(folder: Path) -> bytes:
     import_onnxruntime()
     config = load_config(folder)
     network = load_network(folder, config).requires_grad_(False)
-    model = _convert(network)
+    model = _convert(network if quantizable else OnnxNetwork(network), config)
     metadata = {
         CONFIG_KEY: config.model_dump_json(),
         WEIGHTS_KEY: model_sha256(folder),
@@ -96,7 +105,7 @@ def largest_difference(content: bytes, network: PatchUNet, config: ModelConfig) 
     return largest
 
 
-def _convert(network: PatchUNet) -> Any:
+def _convert(network: PatchUNet | OnnxNetwork, config: ModelConfig) -> Any:
     """The network as ``onnx.ModelProto``."""
     try:
         import onnx
@@ -106,9 +115,9 @@ def _convert(network: PatchUNet) -> Any:
             "Exporting needs onnx and onnxscript; install the extra 'export': "
             "pip install 'napari-rsna-inpaint[export]'."
         ) from error
-    divisor = network.config.divisor
+    divisor = config.network.divisor
     batch, rows, columns = (torch.export.Dim(name) for name in ("batch", "rows", "columns"))
-    inputs = torch.zeros(2, network.config.in_channels, 2 * divisor, 3 * divisor)
+    inputs = torch.zeros(2, config.network.in_channels, 2 * divisor, 3 * divisor)
     with _quiet():
         program = torch.onnx.export(
             network,

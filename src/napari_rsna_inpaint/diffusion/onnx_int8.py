@@ -30,7 +30,7 @@ def quantize(content: bytes, calls: Sequence[NetworkCall]) -> tuple[bytes, float
     Parameters
     ----------
     content
-        File of ``export_onnx``.
+        File of ``export_onnx``, quantizable.
     calls
         What the network is fed in use. Every fourth is kept for measuring the loss, the
         others give the ranges of the activations.

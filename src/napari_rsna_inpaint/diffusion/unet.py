@@ -47,8 +47,8 @@ def timestep_embedding(t: Tensor, channels: int) -> Tensor:
     return torch.cat([torch.cos(angle), torch.sin(angle)], dim=1)
 
 
-class _Block(nn.Module):
-    """GroupNorm-SiLU-conv twice, with scale and shift from the time embedding between."""
+class Block(nn.Module):
+    """Residual block: GroupNorm-SiLU-conv twice, scaled and shifted by the time embedding."""
 
     def __init__(self, channels: int, config: UNetConfig) -> None:
         super().__init__()
@@ -61,6 +61,7 @@ class _Block(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """``(x (N, C, H, W), time (N, time_channels)) -> (N, C, H, W)``."""
         h = self.conv1(F.silu(self.norm1(x)))
         scale, shift = self.time(time)[:, :, None, None].chunk(2, dim=1)
         h = self.norm2(h) * (1 + scale) + shift
@@ -98,7 +99,7 @@ class PatchUNet(nn.Module):
         )
 
     def _level(self, width: int) -> nn.ModuleList:
-        return nn.ModuleList(_Block(width, self.config) for _ in range(self.config.blocks))
+        return nn.ModuleList(Block(width, self.config) for _ in range(self.config.blocks))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Predict v at training timesteps ``t`` ``(N,)``."""
