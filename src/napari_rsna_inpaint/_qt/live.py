@@ -19,9 +19,6 @@ from napari_rsna_inpaint._qt.layers import (
 from napari_rsna_inpaint.detection.result import Detection, Maps, SliceResult
 from napari_rsna_inpaint.volume import CTVolume
 
-#: Up to this size results are shown as arrays, which other plugins can work on; larger ones are
-#: computed where they are looked at, since a gigabyte an image would fill the memory.
-_ARRAY_VOXELS = 2**26
 #: Layers that a running detection fills, and what of its maps they show.
 _IMAGES = {"Inpainted": "inpainted", "Residual": "residual", "Heatmap": "heatmap"}
 
@@ -84,8 +81,7 @@ class LiveResult:
         if not self.wanted:
             return
         self.detection = detection
-        small = self.volume.hu.size <= _ARRAY_VOXELS
-        images = detection if small else detection.maps
+        images = detection if detection.fits_memory else detection.maps
         self._show(images)
         self._add(mask_layer(self.volume, images.brain_mask))
         self._add(findings_layer(self.volume, detection, images.labels))

@@ -83,6 +83,8 @@ class DetectJob(QObject):
                 on_progress=self._report,
                 cancelled=self._stop.is_set,
             )
+            # here rather than in the window, which would stand still meanwhile
+            detection.make_arrays()
         except Cancelled as stop:
             self.finished.emit(stop.partial, True)
         except RsnaInpaintError as error:

@@ -13,6 +13,9 @@ from napari_rsna_inpaint.volume import Array
 
 #: Fixed display range of the heatmap (0 to 1, see `heatmap.heat`): never per image.
 HEATMAP_LIMITS = (0.0, 1.0)
+#: Larger images than this are not held as arrays but computed where they are looked at: a
+#: gigabyte each would fill the memory.
+ARRAY_VOXELS = 2**26
 #: Fixed display range of the signed residual, HU.
 RESIDUAL_LIMITS_HU = (-40.0, 40.0)
 
@@ -150,6 +153,17 @@ class Detection:
     slice_scores: npt.NDArray[np.float32]
     done: npt.NDArray[np.bool_]
     run: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fits_memory(self) -> bool:
+        """Whether the images are small enough to be held as arrays, all of them."""
+        return int(np.prod(self.maps.labels.shape)) <= ARRAY_VOXELS
+
+    def make_arrays(self) -> None:
+        """Make the arrays of all maps, where they fit into the memory, and not when asked for."""
+        if self.fits_memory:
+            for name in vars(self.maps):
+                getattr(self, name)
 
     @cached_property
     def brain_mask(self) -> npt.NDArray[np.bool_]:
