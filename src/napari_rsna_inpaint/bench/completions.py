@@ -91,6 +91,7 @@ def measure_completions(
         say(measured.method.name)
         _first_pass(measured, subject, denoiser)
     for number in range(repeats):
+        say(f"times, round {number + 1} of {repeats}")
         for measured in found.values():
             if number == 0 or measured.method.evaluations <= LONG:
                 _time(measured, subject.plain, denoiser)

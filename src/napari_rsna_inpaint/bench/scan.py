@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_rsna_inpaint.bench.clock import PeakMemory, median_seconds
+from napari_rsna_inpaint.bench.clock import PeakMemory, median_seconds, timed
 from napari_rsna_inpaint.bench.counting import network_clock
 from napari_rsna_inpaint.bench.one_slice import evaluations_of
 from napari_rsna_inpaint.bench.subject import BoolImages, Subject
 from napari_rsna_inpaint.detection.region import REGION_SAMPLING, reinpaint
+from napari_rsna_inpaint.detection.result import Detection
 from napari_rsna_inpaint.detection.run import detect
 from napari_rsna_inpaint.inpaint.engine import evaluations_per_job
 from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS
@@ -22,7 +23,7 @@ COMPLETIONS = 4
 
 @dataclass(frozen=True)
 class ScanRow:
-    """One protocol on a whole scan, from the volume in memory to its findings.
+    """One protocol on a whole scan, from the volume in memory to findings and images.
 
     Attributes
     ----------
@@ -56,17 +57,23 @@ def scan_evaluations(subject: Subject, protocol: str, pixel_mm: float) -> int:
 def measure_scan(
     subject: Subject, protocol: str, gflop_per_evaluation: float, *, model: Path, device: str
 ) -> ScanRow:
-    """Run ``detect`` once, model loading and brain mask included."""
-    with PeakMemory() as memory, network_clock() as clock:
+    """Run ``detect`` once, brain mask included."""
+
+    def run() -> Detection:
         detection = detect(subject.volume, protocol=protocol, model=model, device=device)
-    run = detection.run
+        detection.make_arrays()
+        return detection
+
+    with PeakMemory() as memory, network_clock() as clock:
+        seconds, detection = timed(run)
+    evaluations = detection.run["denoiser_evaluations"]
     return ScanRow(
         protocol=protocol,
         slices=len(subject.brains),
-        evaluations=run["denoiser_evaluations"],
-        gflop=run["denoiser_evaluations"] * gflop_per_evaluation,
-        seconds=run["seconds"],
-        outside_network_seconds=max(0.0, run["seconds"] - clock.seconds),
+        evaluations=evaluations,
+        gflop=evaluations * gflop_per_evaluation,
+        seconds=seconds,
+        outside_network_seconds=seconds - clock.seconds,
         peak_mb=memory.mb,
     )
 

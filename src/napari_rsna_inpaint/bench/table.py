@@ -70,7 +70,7 @@ def tables(found: dict[str, Any]) -> list[Table]:
     made = [
         _completions(found),
         _one_slice(found),
-        _scan(found["scan"], "Whole scan, from the volume in memory to the findings"),
+        _scan(found["scan"], "Whole scan, from the volume in memory to findings and images"),
         _network(found["network"], "The network"),
         _single_times(found),
         _floor(found["floor"]),
