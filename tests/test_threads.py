@@ -17,7 +17,7 @@ print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("OMP_WAIT_POLICY"))
 @pytest.mark.parametrize(
     ("user", "expected"),
     [
-        ({}, "10000 None"),
+        ({}, "50000 None"),
         ({"GOMP_SPINCOUNT": "7"}, "7 None"),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, "None ACTIVE"),
     ],

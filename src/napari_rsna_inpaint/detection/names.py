@@ -17,6 +17,6 @@ def protocols() -> dict[str, str]:
     return {
         "interactive": "quickest look: 1 square size, 1 grid, one step",
         "fast": "1 square size, 2 half-shifted grids, one step (default)",
-        "full": "4 square sizes, 2 half-shifted grids, sampled in 5 steps",
+        "full": "4 square sizes, 2 half-shifted grids, sampled in 4 steps",
         "reference": "the published protocol: 4 sizes, 4 grids, 9 phases, DDIM 50 steps (slow)",
     }

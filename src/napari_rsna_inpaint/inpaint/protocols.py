@@ -66,7 +66,7 @@ PROTOCOLS: dict[str, GridConfig] = {
     "full": GridConfig(
         sizes_mm=(8.0, 16.0, 32.0, 64.0),
         offsets=DIAGONAL,
-        sampling=Sampling(method="dpm++", steps=5, spacing="log_snr"),
+        sampling=Sampling(method="dpm++", steps=4, spacing="log_snr"),
     ),
     "reference": GridConfig(
         sizes_mm=(7.2, 14.4, 28.8, 57.6),
