@@ -1,5 +1,7 @@
 """Images that are computed where they are looked at, and masks of bits."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,6 +47,10 @@ def test_they_become_arrays(planes):
     assert whole.dtype == np.int8
     np.testing.assert_array_equal(whole[1], VALUES[1].astype(np.int8))
     assert (len(planes), planes.ndim, planes.size) == (4, 3, 120)
+
+
+def test_another_process_gets_the_values(planes):
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(planes)), VALUES)
 
 
 def test_only_what_is_looked_at_is_computed():

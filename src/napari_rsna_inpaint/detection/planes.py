@@ -71,6 +71,10 @@ class Planes:
     ) -> npt.NDArray:
         return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
 
+    def __reduce__(self) -> tuple[Callable[[npt.NDArray], npt.NDArray], tuple[npt.NDArray]]:
+        # what computes the planes cannot leave the process; their values can
+        return np.asarray, (np.asarray(self),)
+
     def astype(self, dtype: npt.DTypeLike) -> Planes:
         """The same values as another type."""
 

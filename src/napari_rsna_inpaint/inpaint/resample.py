@@ -102,10 +102,6 @@ class ModelGrid:
         image = np.stack([self.image_to_model(plane) for plane in hu])
         return image, np.stack([self.mask_to_model(plane) for plane in mask])
 
-    def slices_with(self, mask: npt.NDArray[np.bool_]) -> list[int]:
-        """Slices of a native ``(z, y, x)`` mask that hold some of it on the model grid."""
-        return [z for z, plane in enumerate(mask) if self.mask_to_model(plane).any()]
-
     def average(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Native ``(y, x)`` values to the model grid by area; outside of the slice is 0."""
         return _apply(self.down, values)
