@@ -15,7 +15,6 @@ class PackedMask:
 
     def __init__(self, planes: Iterable[BoolArray], shape: tuple[int, int, int]) -> None:
         self.shape = shape
-        self._plane = (shape[1], shape[2])
         self._bits = [np.packbits(plane) for plane in planes]
         if len(self._bits) != shape[0]:
             raise ValueError(f"{len(self._bits)} planes for {shape[0]} slices")
@@ -24,19 +23,14 @@ class PackedMask:
         return self.shape[0]
 
     def __getitem__(self, z: int) -> BoolArray:
-        n = self._plane[0] * self._plane[1]
-        return np.unpackbits(self._bits[z], count=n).view(bool).reshape(self._plane)
+        return self._unpacked(self._bits[z])
 
     def outline(self) -> BoolArray:
         """Pixels ``(y, x)`` that belong to the mask in any slice."""
-        empty = np.zeros_like(np.packbits(np.zeros(self._plane, bool)))
-        bits = np.bitwise_or.reduce([empty, *self._bits])
-        n = self._plane[0] * self._plane[1]
-        return np.unpackbits(bits, count=n).view(bool).reshape(self._plane)
+        _, height, width = self.shape
+        nowhere = np.packbits(np.zeros(height * width, bool))
+        return self._unpacked(np.bitwise_or.reduce([nowhere, *self._bits]))
 
-    def to_array(self) -> npt.NDArray[np.bool_]:
-        """The whole mask, ``(z, y, x)`` bool."""
-        out = np.empty(self.shape, bool)
-        for z in range(len(self)):
-            out[z] = self[z]
-        return out
+    def _unpacked(self, bits: npt.NDArray[np.uint8]) -> BoolArray:
+        _, height, width = self.shape
+        return np.unpackbits(bits, count=height * width).view(bool).reshape(height, width)

@@ -24,7 +24,6 @@ from napari_rsna_inpaint.volume import CTVolume
 
 FloatArray = npt.NDArray[np.float32]
 
-
 #: Thinner slices are averaged to sections of this thickness: the model has learned from thick
 #: ones, and thin ones are noise to it.
 SECTION_MM = 2.5
@@ -32,8 +31,6 @@ SECTION_MM = 2.5
 
 class Planar(Protocol):
     """A mask of which planes can be had: an array ``(z, y, x)`` or a `PackedMask`."""
-
-    def __len__(self) -> int: ...
 
     def __getitem__(self, z: int, /) -> npt.NDArray[np.bool_]:
         """Plane ``(y, x)``."""
