@@ -10,9 +10,19 @@ from typing import Any
 
 
 class RsnaInpaintError(Exception):
-    """Base of all expected failures; ``str(error)`` is one sentence for a person."""
+    """Base of all expected failures; ``str(error)`` is one sentence for a person.
+
+    Attributes
+    ----------
+    details
+        More for those who ask, such as a traceback; mostly empty.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class UsageError(RsnaInpaintError):

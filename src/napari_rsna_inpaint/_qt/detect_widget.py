@@ -20,12 +20,13 @@ from qtpy.QtWidgets import (
 
 from napari_rsna_inpaint import STATEMENT
 from napari_rsna_inpaint._qt.canvas_text import write_on_canvas
+from napari_rsna_inpaint._qt.detect_job import Progress, detect_job
 from napari_rsna_inpaint._qt.findings_table import FindingsTable
 from napari_rsna_inpaint._qt.layers import is_ct, layer_volume
 from napari_rsna_inpaint._qt.live import LiveResult
-from napari_rsna_inpaint._qt.worker import DetectJob
+from napari_rsna_inpaint._qt.worker import Job
 from napari_rsna_inpaint.detection.names import detectors, protocols
-from napari_rsna_inpaint.detection.result import Detection, SliceResult
+from napari_rsna_inpaint.detection.result import Detection
 from napari_rsna_inpaint.errors import RsnaInpaintError
 
 _DEVICES = (
@@ -53,7 +54,7 @@ class DetectWidget(QWidget):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._job: DetectJob | None = None
+        self._job: Job | None = None
         self._result: LiveResult | None = None
         #: Why the last run failed.
         self.error: RsnaInpaintError | None = None
@@ -129,7 +130,7 @@ class DetectWidget(QWidget):
             "protocol": self.protocol.currentText(),
             "device": self.device.currentText(),
         }
-        job = DetectJob(self._result.volume, options)
+        job = detect_job(self._result.volume, options)
         job.progressed.connect(self._on_progress)
         job.finished.connect(self._on_finished)
         job.failed.connect(self._on_failed)
@@ -166,7 +167,8 @@ class DetectWidget(QWidget):
         """Whether a detection is under way."""
         return self._job is not None
 
-    def _on_progress(self, done: int, total: int, part: SliceResult | None) -> None:
+    def _on_progress(self, progress: Progress) -> None:
+        done, total, part = progress
         if self._job is None or self._result is None:
             return
         if not self._result.wanted:

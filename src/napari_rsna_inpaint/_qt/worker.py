@@ -1,4 +1,4 @@
-"""One detection in the background: compute there, signals here.
+"""Long work in the background: compute there, signals here.
 
 A function worker is used rather than a generator because napari's generator workers
 swallow RuntimeError, which is what torch raises when memory is full.
@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 from napari.qt.threading import FunctionWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
-from napari_rsna_inpaint.detection.result import SliceResult
 from napari_rsna_inpaint.errors import Cancelled, RsnaInpaintError
-from napari_rsna_inpaint.volume import CTVolume
 
 _LOG = logging.getLogger(__name__)
-_QUIET_S = 0.1
+
+#: Is given what a job has to tell while it runs.
+Report = Callable[[Any], None]
+#: ``compute(report, cancelled)``: plain Python, in the worker's thread. It asks ``cancelled``
+#: often and then raises `Cancelled` with what is finished.
+Compute = Callable[[Report, Callable[[], bool]], Any]
 
 
 class _StoppableWorker(FunctionWorker):
@@ -32,34 +36,34 @@ class _StoppableWorker(FunctionWorker):
         super().quit()
 
 
-class DetectJob(QObject):
-    """A running detection; all signals arrive in the thread that made the job.
+class Job(QObject):
+    """A running piece of work; all signals arrive in the thread that made the job.
 
     Signals
     -------
     progressed
-        Done, total, and a ``SliceResult`` or None.
+        Whatever the work reports.
     finished
-        A ``Detection`` (partial when cancelled; None if nothing was done), and whether
-        it was cancelled.
+        The result (what was finished, when cancelled; may be None), and whether it was
+        cancelled.
     failed
-        An ``RsnaInpaintError``, whose text is one sentence.
+        An ``RsnaInpaintError``, whose text is one sentence; its ``details`` hold the traceback
+        where the error was not foreseen.
     """
 
-    progressed = Signal(int, int, object)
+    progressed = Signal(object)
     finished = Signal(object, bool)
     failed = Signal(object)
 
-    def __init__(self, volume: CTVolume, options: dict[str, Any]) -> None:
+    def __init__(self, name: str, compute: Compute) -> None:
         super().__init__()
-        self.volume = volume
-        self._options = options
+        self._name = name
+        self._compute = compute
         self._stop = threading.Event()
-        self._last_sent = 0.0
 
     def __str__(self) -> str:
         # napari names the job so when it asks whether to close the window.
-        return "detection of anomalies"
+        return self._name
 
     def start(self) -> None:
         """Begin in a thread of napari's pool, which napari joins on exit."""
@@ -68,44 +72,30 @@ class DetectJob(QObject):
         worker.start()
 
     def cancel(self) -> None:
-        """Ask the computation to stop before its next network call."""
+        """Ask the work to stop as soon as it can."""
         self._stop.set()
 
     def __call__(self) -> None:
         """Compute, in the worker's thread."""
-        # The engine loads torch; that takes seconds and must not happen in the window.
         try:
-            from napari_rsna_inpaint import detect
-
-            detection = detect(
-                self.volume,
-                **self._options,
-                on_progress=self._report,
-                cancelled=self._stop.is_set,
-            )
-            # here rather than in the window, which would stand still meanwhile
-            detection.make_arrays()
+            result = self._compute(self.progressed.emit, self._stop.is_set)
         except Cancelled as stop:
             self.finished.emit(stop.partial, True)
         except RsnaInpaintError as error:
             self.failed.emit(error)
         except Exception as error:
-            _LOG.exception("detection failed")
-            self.failed.emit(RsnaInpaintError(_sentence(error)))
+            _LOG.exception("%s failed", self._name)
+            self.failed.emit(_foreseen(self._name, error))
         else:
-            self.finished.emit(detection, False)
-
-    def _report(self, done: int, total: int, partial: SliceResult | None) -> None:
-        now = time.monotonic()
-        if partial is None and now - self._last_sent < _QUIET_S and done < total:
-            return
-        self._last_sent = now
-        self.progressed.emit(done, total, partial)
+            self.finished.emit(result, False)
 
 
-def _sentence(error: Exception) -> str:
+def _foreseen(name: str, error: Exception) -> RsnaInpaintError:
+    """One sentence for whatever went wrong, with the traceback for those who ask."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "The memory is full: choose the device 'cpu', or close other programs."
-    text = str(error).strip().splitlines()
-    reason = text[0] if text else type(error).__name__
-    return f"The detection stopped because of an unexpected error: {reason}"
+        sentence = "The memory is full: choose the device 'cpu', or close other programs."
+    else:
+        text = str(error).strip().splitlines()
+        reason = text[0] if text else type(error).__name__
+        sentence = f"The {name} stopped because of an unexpected error: {reason}"
+    return RsnaInpaintError(sentence, details="".join(traceback.format_exception(error)))
