@@ -10,21 +10,24 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_rsna_inpaint.brain import brain_mask
-from napari_rsna_inpaint.detection.grid import brain_grid, slice_context
+from napari_rsna_inpaint.brain import PackedMask, packed_brain_mask
+from napari_rsna_inpaint.detection.grid import brain_grid
 from napari_rsna_inpaint.diffusion.model import ModelConfig, load_denoiser
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.inpaint.engine import Job, SliceContext, complete, job_seed
 from napari_rsna_inpaint.inpaint.protocols import Sampling
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
-from napari_rsna_inpaint.volume import CTVolume
+from napari_rsna_inpaint.volume import Array, CTVolume
 
 #: The fewest steps whose completions miss by as much and differ by as much as those of 50 DDIM
 #: steps; with fewer the completions grow alike.
 REGION_SAMPLING = Sampling(method="dpm++", steps=6, spacing="log_snr")
 
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
 #: ``(k, slices, completion)``: number of a completion, its slices, ``(z, y, x)`` float32 HU.
-OnCompletion = Callable[[int, tuple[int, ...], npt.NDArray[np.float32]], None]
+OnCompletion = Callable[[int, tuple[int, ...], FloatArray], None]
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class Reinpainting:
         ``(k, z, y, x)`` float32 HU over ``slices`` only; the original outside the region.
     slices
         Indices along ``z`` of the volume, increasing.
+    region
+        ``(z, y, x)`` bool over the same slices: what was completed, the part of the region
+        inside the brain.
     mean, spread
         ``(z, y, x)`` float32 HU over the same slices: average and standard deviation.
     minimum_distance_hu
@@ -44,11 +50,12 @@ class Reinpainting:
         completion (minimum completion distance, pixelwise).
     """
 
-    completions: npt.NDArray[np.float32]
+    completions: FloatArray
     slices: tuple[int, ...]
-    mean: npt.NDArray[np.float32]
-    spread: npt.NDArray[np.float32]
-    minimum_distance_hu: npt.NDArray[np.float32]
+    region: BoolArray
+    mean: FloatArray
+    spread: FloatArray
+    minimum_distance_hu: FloatArray
 
 
 def reinpaint(
@@ -61,7 +68,7 @@ def reinpaint(
     backend: str = "torch",
     seed: int = 0,
     sampling: Sampling = REGION_SAMPLING,
-    mask: npt.NDArray[np.bool_] | None = None,
+    mask: BoolArray | PackedMask | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     on_completion: OnCompletion | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -76,7 +83,8 @@ def reinpaint(
         above as well, and hidden with a margin of a model pixel, so that none of what it
         holds can be copied.
     mask
-        Brain mask ``(z, y, x)`` if it is known already.
+        Brain mask if it is known already: ``(z, y, x)`` on the grid of the volume, or packed
+        (see `packed_brain_mask`).
     on_progress
         Called after every completed slice with the number of those done and of all.
     on_completion
@@ -96,69 +104,100 @@ def reinpaint(
             f"The region has shape {region.shape}, the scan {volume.hu.shape}; "
             "draw it on the same series."
         )
-    brain = brain_mask(volume, cancelled=cancelled) if mask is None else mask
-    hole_native = (region != 0) & brain
-    slices = [int(z) for z in np.flatnonzero(hole_native.any((1, 2)))]
-    if not slices:
+    if mask is None:
+        mask = packed_brain_mask(volume, cancelled=cancelled)
+    brain = mask if isinstance(mask, PackedMask) else pack_mask(volume, mask)
+    holes = _holes(volume, region, brain)
+    if not holes:
         raise InputRefused("The region does not meet the brain; draw it inside the skull.")
+    slices = tuple(holes)
     denoiser = load_denoiser(model, device=device, backend=backend)
-    grid, hidden = _hide(volume, hole_native, brain, slices, denoiser.config)
+    grid, hidden = _hide(volume, holes, brain, denoiser.config)
     # One completion after the other, each through all slices.
     jobs = [
         Job(context, hole, job_seed(seed, context.index, 0, k))
         for k in range(samples)
         for context, hole in hidden
     ]
-    original = volume.hu[slices].astype(np.float32)
+    original = volume.hu[list(slices)].astype(np.float32)
     out = np.repeat(original[None], samples, axis=0)
     results = complete(
         jobs, denoiser, sampling, batch_size=denoiser.images_at_once, cancelled=cancelled
     )
-    in_plane = tuple(axis - 1 for axis in volume.canonical_flips if axis > 0)
     for number, (job, completion) in enumerate(results):
         k, row = divmod(number, len(slices))
         residual = np.where(job.hole, job.context.image - completion, 0).astype(np.float32)
-        native = np.flip(grid.to_native(residual), in_plane)
-        out[k, row] -= np.where(hole_native[slices[row]], native, 0)
+        native = turned(volume, grid.to_native(residual))
+        out[k, row] -= np.where(holes[slices[row]], native, 0)
         if on_progress is not None:
             on_progress(number + 1, len(jobs))
         if on_completion is not None and row == len(slices) - 1:
-            on_completion(k, tuple(slices), out[k])
+            on_completion(k, slices, out[k])
     return Reinpainting(
         completions=out,
-        slices=tuple(slices),
+        slices=slices,
+        region=np.stack(list(holes.values())),
         mean=out.mean(0),
         spread=out.std(0),
         minimum_distance_hu=np.abs(out - original).min(0),
     )
 
 
+def pack_mask(volume: CTVolume, mask: Array) -> PackedMask:
+    """Pack a brain mask ``(z, y, x)`` on the grid of a volume, as `packed_brain_mask` does."""
+    z, height, width = volume.hu.shape
+    numbers = map(volume.canonical_slice, range(z))
+    return PackedMask((turned(volume, mask[number]) for number in numbers), (z, height, width))
+
+
+def turned(volume: CTVolume, plane: npt.NDArray) -> npt.NDArray:
+    """A plane ``(y, x)`` from the orientation of the volume to the canonical one, or back."""
+    return np.flip(plane, tuple(axis - 1 for axis in volume.canonical_flips if axis > 0))
+
+
+def _holes(volume: CTVolume, region: npt.NDArray, brain: PackedMask) -> dict[int, BoolArray]:
+    """Part of a region inside the brain by slice of the volume, ``(y, x)`` each."""
+    holes = {}
+    for z in map(int, np.flatnonzero(region.any((1, 2)))):
+        hole = (region[z] != 0) & turned(volume, brain[volume.canonical_slice(z)])
+        if hole.any():
+            holes[z] = hole
+    return holes
+
+
 def _hide(
-    volume: CTVolume,
-    region: npt.NDArray[np.bool_],
-    brain: npt.NDArray[np.bool_],
-    slices: list[int],
-    config: ModelConfig,
-) -> tuple[ModelGrid, list[tuple[SliceContext, npt.NDArray[np.bool_]]]]:
+    volume: CTVolume, holes: dict[int, BoolArray], brain: PackedMask, config: ModelConfig
+) -> tuple[ModelGrid, list[tuple[SliceContext, BoolArray]]]:
     """Model grid, and on it the slices with what the network may see and the hole ``(y, x)``.
 
-    All arrays are native ``(z, y, x)``. The region is hidden in the neighbour slices.
+    The region is hidden in the neighbour slices.
     """
-    hu, region, brain = map(volume.to_canonical, (volume.hu, region, brain))
+    hu = volume.to_canonical(volume.hu)
     # All of the slice, not only what lies around the region: with little but brain in view
     # the completions scatter.
-    grid = brain_grid(volume, brain, config)
+    grid = brain_grid(volume, brain.outline()[None], config)
 
-    def touched(z: int) -> npt.NDArray[np.bool_]:
-        covered = grid.average(region[z].astype(np.float32)) > 0
+    def touched(z: int) -> BoolArray:
+        """Pixels of the model grid to hide in a canonical slice."""
+        hole = holes.get(volume.canonical_slice(z))
+        if hole is None:
+            return np.zeros(grid.shape, bool)
+        covered = grid.average(turned(volume, hole).astype(np.float32)) > 0
         return ndimage.binary_dilation(covered, np.ones((3, 3)))
 
+    def neighbour(z: int) -> FloatArray | None:
+        if not 0 <= z < len(hu):
+            return None
+        return np.where(touched(z), np.float32(config.hu_center), grid.image_to_model(hu[z]))
+
     hidden = []
-    for z in map(volume.canonical_slice, slices):
-        context = slice_context(hu, brain, grid, z)
-        if context.below is not None:
-            context.below[touched(z - 1)] = config.hu_center
-        if context.above is not None:
-            context.above[touched(z + 1)] = config.hu_center
+    for z in map(volume.canonical_slice, holes):
+        context = SliceContext(
+            index=z,
+            image=grid.image_to_model(hu[z]),
+            brain=grid.mask_to_model(brain[z]),
+            below=neighbour(z - 1),
+            above=neighbour(z + 1),
+        )
         hidden.append((context, touched(z) & context.brain))
     return grid, hidden
