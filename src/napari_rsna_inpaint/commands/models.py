@@ -51,6 +51,7 @@ def _list(arguments: Namespace) -> int:
 
 
 def _describe(folder: Path) -> dict[str, Any]:
+    from napari_rsna_inpaint.diffusion.card import licence
     from napari_rsna_inpaint.diffusion.model import WEIGHTS
     from napari_rsna_inpaint.diffusion.onnx_denoiser import FILES
 
@@ -61,7 +62,7 @@ def _describe(folder: Path) -> dict[str, Any]:
         "bytes": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
         "backends": ["torch", *(name for name, file in FILES.items() if (folder / file).is_file())],
         "protocols": _calibrated(folder),
-        "licence": _licence(folder / "card.md"),
+        "licence": licence(folder),
     }
 
 
@@ -91,13 +92,6 @@ def _calibrated(folder: Path) -> list[str]:
         except InputRefused:
             continue
     return found
-
-
-def _licence(card: Path) -> str:
-    """The line of the model card that begins with ``Licence:``."""
-    lines = card.read_text("utf-8").splitlines() if card.is_file() else []
-    stated = [line for line in lines if line.startswith("Licence:")]
-    return stated[0] if stated else "Licence: not stated; ask whoever made the model."
 
 
 def _verify(arguments: Namespace) -> int:

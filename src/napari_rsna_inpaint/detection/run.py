@@ -12,12 +12,11 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from napari_rsna_inpaint import STATEMENT, __version__
 from napari_rsna_inpaint.brain import packed_brain_mask
 from napari_rsna_inpaint.detection.assembly import Assembly
 from napari_rsna_inpaint.detection.base import Detector, SliceScores
+from napari_rsna_inpaint.detection.identity import input_identity
 from napari_rsna_inpaint.detection.names import ENTRY_POINT_GROUP
 from napari_rsna_inpaint.detection.result import Detection, SliceResult
 from napari_rsna_inpaint.detection.resume import SliceStore, clear
@@ -183,14 +182,6 @@ def _make_detector(name: str, protocol: str, **options: Any) -> Detector:
     return found[name].load()(protocol, **options)
 
 
-def pixel_sha256(volume: CTVolume) -> str:
-    """SHA-256 of the HU values, slice by slice."""
-    digest = hashlib.sha256(str((volume.hu.shape, volume.hu.dtype.str)).encode())
-    for plane in volume.hu:
-        digest.update(np.ascontiguousarray(plane).tobytes())
-    return digest.hexdigest()
-
-
 def _identity(
     volume: CTVolume, provenance: dict[str, Any], parameters: dict[str, Any]
 ) -> dict[str, Any]:
@@ -215,12 +206,7 @@ def _provenance(volume: CTVolume, started: datetime) -> dict[str, Any]:
         "package_version": __version__,
         "python": sys.version.split()[0],
         "dependencies": {name: _version(name) for name in packages},
-        "input": {
-            "source_id": volume.source_id,
-            "pixel_sha256": pixel_sha256(volume),
-            "shape": list(volume.hu.shape),
-            "spacing_mm": list(volume.spacing),
-        },
+        "input": input_identity(volume),
         "notes": [{"code": note.code, "message": note.message} for note in volume.notes],
         "started": started.isoformat(timespec="seconds"),
     }
