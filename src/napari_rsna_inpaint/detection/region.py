@@ -48,6 +48,8 @@ class Reinpainting:
     minimum_distance_hu
         ``(z, y, x)`` float32: the smallest absolute difference between the original and any
         completion (minimum completion distance, pixelwise).
+    seed
+        What they were drawn with.
     """
 
     completions: FloatArray
@@ -56,6 +58,7 @@ class Reinpainting:
     mean: FloatArray
     spread: FloatArray
     minimum_distance_hu: FloatArray
+    seed: int
 
 
 def reinpaint(
@@ -140,6 +143,7 @@ def reinpaint(
         mean=out.mean(0),
         spread=out.std(0),
         minimum_distance_hu=np.abs(out - original).min(0),
+        seed=seed,
     )
 
 
