@@ -92,6 +92,7 @@ def test_without_a_result_the_heat_follows_from_the_region_alone(phantom, judge)
 
 
 def test_a_region_accepted_as_healthy_loses_its_heat_and_only_it(phantom, judge, detection):
+    detection.residual[:] = 0
     bright = judge.consequences(completed(phantom.volume, phantom.lesion_mask, 20.0), detection)
     bright.apply(detection)
     hot = detection.heatmap[phantom.lesion_mask].mean()
@@ -104,8 +105,7 @@ def test_a_region_accepted_as_healthy_loses_its_heat_and_only_it(phantom, judge,
         for name in ("inpainted", "residual", "heatmap")
     }
     judge.consequences(same, detection).apply(detection)
-    # what is hot beside it may reach a pixel into it
-    assert detection.heatmap[phantom.lesion_mask].mean() < 0.05 * hot
+    assert detection.heatmap[phantom.lesion_mask].max() < 0.05 * hot
     assert (detection.residual[phantom.lesion_mask] == 0).all()
     for name, values in elsewhere.items():
         np.testing.assert_array_equal(getattr(detection, name)[~phantom.lesion_mask], values)
