@@ -100,19 +100,23 @@ def _url(place: str) -> URL:
 def _prepare_file(path: Path, create: bool) -> None:
     """Make the file, empty and readable by its owner alone; SQLite's others follow it."""
     if not create and not path.exists():
-        raise InputRefused(
-            f"There is no verdict store {path} yet; it begins with the first verdict.",
-            "store-absent",
-        )
+        raise _absent(str(path))
+    if path.is_dir():
+        raise InputRefused(f"{path} is a folder; name a file for the verdict store in it.")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
-        if path.is_dir():
-            raise IsADirectoryError(None, "it is a folder")
     except OSError as problem:
         raise OutputFailed(
             f"The verdict store {path} cannot be opened ({problem.strerror}); name another place."
         ) from problem
+
+
+def _absent(name: str) -> InputRefused:
+    return InputRefused(
+        f"There is no verdict store {name} yet; the workstation makes it, or name another.",
+        "store-absent",
+    )
 
 
 def _bring_up_to_date(
@@ -126,6 +130,8 @@ def _bring_up_to_date(
             "verdict store.",
             "store-foreign",
         )
+    if found == 0 and not create:
+        raise _absent(database.name)
     if found > len(migrations):
         raise InputRefused(
             f"The verdict store {database.name} was written by a newer version of this program "
@@ -148,7 +154,7 @@ def _bring_up_to_date(
         migrate(connection, migrations)
 
 
-def _back_up(path: Path, version: int) -> Path:
+def _back_up(path: Path, version: int) -> None:
     """Copy an SQLite file with what is committed to it; readable by its owner alone."""
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     copy = path.with_name(f"{path.stem}-version{version}-{now}{path.suffix}")
@@ -165,4 +171,3 @@ def _back_up(path: Path, version: int) -> Path:
             f"The verdict store {path} needs an update, but no backup of it can be written to its "
             f"folder ({problem}); free some space and open it again."
         ) from problem
-    return copy

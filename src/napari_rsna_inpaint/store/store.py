@@ -142,15 +142,13 @@ class Store:
             journal.append("run", study, key, None, None, detail)
         return key
 
-    def runs(self, study: str) -> list[Run]:
-        """Runs of a study, the newest first."""
-        stored = schema.runs.c
-        wanted = (
-            select(schema.runs)
-            .join(schema.events, (schema.events.c.run == stored.id))
-            .where(stored.study == study, schema.events.c.kind == "run")
-            .order_by(schema.events.c.id.desc())
-        )
+    def runs(self, study: str | None = None) -> list[Run]:
+        """Runs of a study, or of all, the newest first."""
+        runs, events = schema.runs, schema.events
+        wanted = select(runs).join(events, events.c.run == runs.c.id)
+        wanted = wanted.where(events.c.kind == "run").order_by(events.c.id.desc())
+        if study is not None:
+            wanted = wanted.where(runs.c.study == study)
         with self._database.reading() as connection:
             return [_run(connection, row) for row in connection.execute(wanted).all()]
 
