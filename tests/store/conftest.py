@@ -1,7 +1,6 @@
 """Every test of the store runs on SQLite and on a PostgreSQL server of its own."""
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +23,8 @@ def other_user() -> list[str]:
     """Start of a command line that runs the rest as somebody else: root may not run a server."""
     if os.geteuid() != 0:
         return []
+    import pwd
+
     names = {user.pw_name for user in pwd.getpwall()}
     user = "postgres" if "postgres" in names else "nobody"
     entry = pwd.getpwnam(user)

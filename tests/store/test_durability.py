@@ -1,6 +1,5 @@
 """What a reader decided stays, whatever happens next."""
 
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -23,12 +22,12 @@ def start_writer(place: str, reader: str, count: int) -> subprocess.Popen:
 def test_every_recorded_verdict_survives_kill_9(place):
     writer = start_writer(place, "R1", 100_000)
     said = [int(writer.stdout.readline()) for _ in range(20)]
-    writer.send_signal(signal.SIGKILL)
+    writer.kill()
     said += [
         int(line) for line in writer.stdout.read().splitlines(keepends=True) if line[-1] == "\n"
     ]
     writer.stdout.close()
-    assert writer.wait() == -signal.SIGKILL
+    assert writer.wait() != 0
     with open_store(place) as store:
         stored = [event.id for event in store.events() if event.kind == "verdict"]
         assert stored[: len(said)] == said

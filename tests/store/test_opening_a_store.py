@@ -11,6 +11,7 @@ from store_samples import FINDINGS, IDENTITY
 
 from napari_rsna_inpaint.errors import InputRefused, OutputFailed
 from napari_rsna_inpaint.store import open_store, schema
+from napari_rsna_inpaint.store.database import Database
 from napari_rsna_inpaint.store.open import default_place
 
 
@@ -55,6 +56,7 @@ def test_a_store_that_is_not_there_is_not_made_unasked(sqlite_place, pg_place):
 def test_a_server_out_of_reach_is_said_without_the_password(tmp_path):
     with pytest.raises(OutputFailed, match="does not answer") as caught:
         open_store(f"postgresql://reader:secret@/db?host={tmp_path}")
+    assert "postgresql://reader:***@/db" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
@@ -104,6 +106,19 @@ def test_an_older_store_is_brought_up_to_date_after_a_backup(place, tmp_path):
     assert copy.stat().st_mode & 0o777 == 0o600
     with open_store(copy) as old:
         assert old.verdicts(run)["F1"].verdict == "accepted"
+
+
+def test_a_store_that_another_window_updates_meanwhile_is_updated_once(sqlite_place, monkeypatch):
+    open_store(sqlite_place).close()
+    newer = (*schema.MIGRATIONS, ("ALTER TABLE readers ADD COLUMN role TEXT",))
+
+    def meanwhile(database):
+        monkeypatch.undo()
+        open_store(sqlite_place, migrations=newer).close()
+
+    monkeypatch.setattr(Database, "use_wal", meanwhile)
+    open_store(sqlite_place, migrations=newer).close()
+    assert len(list(Path(sqlite_place).parent.glob("*version1*"))) == 1
 
 
 def test_a_migration_that_fails_leaves_the_old_version(place):

@@ -20,9 +20,9 @@ def command(*arguments: str) -> int:
 
 
 @pytest.fixture
-def filled(place: str) -> str:
+def filled(sqlite_place: str) -> str:
     """A store with a rejection, an acceptance that was undone, and a drawn region."""
-    with open_store(place) as store:
+    with open_store(sqlite_place) as store:
         study = store.put_study(IDENTITY)
         run = store.put_run(
             study,
@@ -37,7 +37,7 @@ def filled(place: str) -> str:
         undone = store.record(run, "F2", "accepted", reader="R1")
         store.undo(undone.id, reader="R1")
         store.supplement(run, {"id": "S1"}, pack_region(np.ones((1, 2, 3), bool)), reader="R2")
-    return place
+    return sqlite_place
 
 
 def test_a_table_has_one_row_an_event(filled, tmp_path, capsys):

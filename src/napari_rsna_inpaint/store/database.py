@@ -51,7 +51,8 @@ class Database:
     def __init__(self, url: URL, wait_s: float) -> None:
         sqlite = url.get_backend_name() == "sqlite"
         self.path = url.database if sqlite else None
-        self.name = self.path or url.render_as_string(hide_password=True)
+        shown = url.set(drivername=url.get_backend_name())
+        self.name = self.path or shown.render_as_string(hide_password=True)
         self._engine = _sqlite_engine(url, wait_s) if sqlite else _postgres_engine(url, wait_s)
         self._writer = self._engine.execution_options(writing=True)
 

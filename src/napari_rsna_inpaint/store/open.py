@@ -147,8 +147,9 @@ def _bring_up_to_date(
         if database.path is None:
             # two programs must not do this at once
             connection.execute(text("SELECT pg_advisory_xact_lock(5204715)"))
-        # another window may have done it meanwhile
         found = stored_version(connection)
+        if found == len(migrations):
+            return  # another window did it meanwhile
         if database.path and found:
             _back_up(Path(database.path), found)
         migrate(connection, migrations)
