@@ -37,18 +37,43 @@ def _is_dicom(path: Path) -> bool:
 
 
 def read_layers(path: str) -> list[LayerData]:
-    """Read a study into one CT layer."""
-    volume = read_asking(path)
+    """Read a study into one CT layer; a person is asked only if there is a viewer.
+
+    Raises
+    ------
+    ChoiceNeeded
+        If a person must choose and there is no viewer.
+    """
+    import napari
+
+    from napari_rsna_inpaint.io import read
+
+    volume = read(path) if napari.current_viewer() is None else read_asking(path)
     return [] if volume is None else [ct_layer(volume)]
 
 
 def read_asking(path: str | Path, series: str | None = None) -> CTVolume | None:
-    """Read a study; where a person must choose, ask in the open window.
+    """Read a study; where a person must choose, ask in a dialog.
+
+    Parameters
+    ----------
+    path
+        Whatever ``read`` takes.
+    series
+        Which series of the input, if that is known.
 
     Returns
     -------
     CTVolume or None
         None if the person closed the question.
+
+    Raises
+    ------
+    InputRefused
+        If the input cannot be used.
+    ChoiceNeeded
+        If a person must choose and there is no ``QApplication`` to ask in, or nothing to
+        choose from.
     """
     from napari_rsna_inpaint.io import read
 
@@ -56,19 +81,32 @@ def read_asking(path: str | Path, series: str | None = None) -> CTVolume | None:
         try:
             return read(path, series=series)
         except ChoiceNeeded as question:
-            series = _ask(question)
+            series = _ask(question, path)
             if series is None:
                 return None
 
 
-def _ask(question: ChoiceNeeded) -> str | None:
-    """Let a person choose; raise the question again where there is no window to ask in."""
-    import napari
-    from qtpy.QtWidgets import QInputDialog
+def _ask(question: ChoiceNeeded, path: str | Path) -> str | None:
+    from qtpy.QtWidgets import QApplication, QInputDialog
 
-    if napari.current_viewer() is None or not question.choices:
+    if QApplication.instance() is None or not question.choices:
         raise question
+    if question.code == "several-series":
+        return _ask_series(path)
     choice, accepted = QInputDialog.getItem(
-        None, "Open a CT study", str(question), list(question.choices), 0, False
+        QApplication.activeWindow(),
+        "Open a CT study",
+        str(question),
+        list(question.choices),
+        0,
+        False,
     )
     return choice.split()[0] if accepted else None
+
+
+def _ask_series(path: str | Path) -> str | None:
+    from napari_rsna_inpaint._qt.series_dialog import SeriesDialog
+    from napari_rsna_inpaint.io import inspect
+
+    dialog = SeriesDialog(inspect(path)["series"])
+    return dialog.uid if dialog.exec() else None

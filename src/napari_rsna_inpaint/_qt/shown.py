@@ -7,7 +7,7 @@ from typing import TypeGuard
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
-from napari_rsna_inpaint._qt.layers import RESULT_NAMES, is_ct, layer_volume
+from napari_rsna_inpaint._qt.layers import is_ct, layer_volume
 
 
 def shown_ct(viewer: ViewerModel) -> Image | None:
@@ -38,5 +38,4 @@ def same_study(layer: Layer, ct: Layer) -> bool:
 
 
 def _is_ct_image(layer: Layer) -> TypeGuard[Image]:
-    # at the start of a detection the inpainted image is the CT itself
-    return isinstance(layer, Image) and is_ct(layer) and not layer.name.startswith(RESULT_NAMES)
+    return isinstance(layer, Image) and is_ct(layer)

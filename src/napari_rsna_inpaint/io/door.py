@@ -66,8 +66,8 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
         ``{"series": [...], "skipped": [...]}``, ready for JSON. Every series has ``uid``,
         ``outcome`` (``ok``, ``note``, ``ask`` or ``refused``: what `read` would do with it),
         ``codes``, ``messages``, ``shape`` ``[z, y, x]``, ``spacing_mm`` ``[z, y, x]``,
-        ``n_slices``, ``description`` and ``choices``. Damage inside the compressed pixels of
-        one slice of many shows only when they are read.
+        ``n_slices``, ``description``, ``thickness_mm``, ``kernel`` and ``choices``. Damage
+        inside the compressed pixels of one slice of many shows only when they are read.
 
     Raises
     ------
@@ -122,6 +122,8 @@ def _describe_series(series: Series, skipped: list[Skipped]) -> dict[str, Any]:
     row = _row(series.uid, series.first.description)
     row["shape"] = [len(series.slices), series.first.rows, series.first.columns]
     row["n_slices"] = len(series.slices)
+    row["thickness_mm"] = series.first.thickness
+    row["kernel"] = series.first.kernel
     row["choices"] = list(series.choices)
     spacing = dicom.spacing_mm(series.parts[0] if series.parts else series)
     row["spacing_mm"] = None if spacing is None else [round(step, 6) for step in spacing]
@@ -157,6 +159,8 @@ def _row(uid: str, description: str) -> dict[str, Any]:
         "spacing_mm": None,
         "n_slices": 0,
         "description": description,
+        "thickness_mm": None,
+        "kernel": "",
         "choices": [],
     }
 
