@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from scipy import ndimage
 
 from napari_rsna_inpaint.brain import PackedMask, packed_brain_mask
 from napari_rsna_inpaint.detection.grid import brain_grid
-from napari_rsna_inpaint.diffusion.model import ModelConfig, load_denoiser
+from napari_rsna_inpaint.diffusion.model import BatchedDenoiser, ModelConfig, load_denoiser
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.inpaint.engine import Job, SliceContext, complete, job_seed
 from napari_rsna_inpaint.inpaint.protocols import Sampling
@@ -114,7 +115,7 @@ def reinpaint(
     if not holes:
         raise InputRefused("The region does not meet the brain; draw it inside the skull.")
     slices = tuple(holes)
-    denoiser = load_denoiser(model, device=device, backend=backend)
+    denoiser = _one_at_a_time(load_denoiser(model, device=device, backend=backend))
     grid, hidden = _hide(volume, holes, brain, denoiser.config)
     # One completion after the other, each through all slices.
     jobs = [
@@ -145,6 +146,18 @@ def reinpaint(
         minimum_distance_hu=np.abs(out - original).min(0),
         seed=seed,
     )
+
+
+def _one_at_a_time(denoiser: BatchedDenoiser) -> BatchedDenoiser:
+    """The same network; on a CPU it evaluates single images.
+
+    Four at once take 8 % less time, but then the first completion comes with the fourth.
+    """
+    if denoiser.images_at_once is None:
+        return denoiser
+    single = copy.copy(denoiser)
+    single.images_at_once = 1
+    return single
 
 
 def pack_mask(volume: CTVolume, mask: Array) -> PackedMask:
