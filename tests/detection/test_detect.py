@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from napari_rsna_inpaint import detect
-from napari_rsna_inpaint.detection.files import write_detection
+from napari_rsna_inpaint.detection.base import SliceScores
+from napari_rsna_inpaint.detection.files import load_detection, write_detection
+from napari_rsna_inpaint.detection.grid import GridDetector
 from napari_rsna_inpaint.errors import Cancelled, InputRefused, OutputFailed
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 from napari_rsna_inpaint.volume import CTVolume
@@ -25,9 +27,19 @@ def expected(phantom, tiny_model):
 
 def same(a, b):
     """Equal bit for bit."""
-    for name in ("inpainted", "residual", "heatmap"):
+    for name in ("inpainted", "residual", "heatmap", "labels"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     np.testing.assert_array_equal(a.done, b.done)
+
+
+def stored_against(volume, axes):
+    """The same volume, stored in the opposite direction along some axes."""
+    affine, hu = volume.affine.copy(), np.flip(volume.hu, axes)
+    for axis in axes:
+        affine[:, 3] += affine[:, axis] * (hu.shape[axis] - 1)
+        affine[:, axis] *= -1
+    positions = affine[:3, 3] + np.arange(len(hu))[:, None] * affine[:3, 0]
+    return CTVolume(hu, affine, positions)
 
 
 def test_result_lies_on_the_grid_of_the_input(phantom, expected):
@@ -60,7 +72,10 @@ def test_the_scan_is_compared_with_healthy_scans_at_the_chosen_rate(phantom, exp
 
 def test_labels_and_findings_agree(expected):
     assert expected.findings
-    for number, finding in enumerate(expected.findings, start=1):
+    listed = [*expected.findings, *expected.further]
+    assert [finding.id for finding in listed] == [f"F{k}" for k in range(1, len(listed) + 1)]
+    assert expected.labels.max() == len(listed)
+    for number, finding in enumerate(listed, start=1):
         where = np.argwhere(expected.labels == number)
         np.testing.assert_array_equal(where.min(0), finding.bbox[:3])
         np.testing.assert_array_equal(where.max(0) + 1, finding.bbox[3:])
@@ -92,14 +107,7 @@ def test_a_slice_alone_gives_what_it_gives_among_others(phantom, expected, tiny_
 )
 def test_the_storage_direction_does_not_matter(phantom, expected, tiny_model, axes):
     """A NIfTI stored against head, posterior or left gives the same, flipped."""
-    volume = phantom.volume
-    affine, hu = volume.affine.copy(), np.flip(volume.hu, axes)
-    for axis in axes:
-        affine[:, 3] += affine[:, axis] * (hu.shape[axis] - 1)
-        affine[:, axis] *= -1
-    positions = affine[:3, 3] + np.arange(len(hu))[:, None] * affine[:3, 0]
-    flipped = CTVolume(hu, affine, positions)
-    result = detect(flipped, model=tiny_model, device="cpu")
+    result = detect(stored_against(phantom.volume, axes), model=tiny_model, device="cpu")
     np.testing.assert_allclose(np.flip(result.residual, axes), expected.residual, atol=1e-3)
     assert len(result.findings) == len(expected.findings)
     for a, b in zip(result.findings, expected.findings, strict=True):
@@ -144,6 +152,8 @@ def test_cancelled_run_keeps_its_slices_and_resumes_to_the_same_result(
     resumed = detect(phantom.volume, **options)
     assert resumed.run["denoiser_evaluations"] < expected.run["denoiser_evaluations"]
     same(resumed, expected)
+    np.testing.assert_array_equal(resumed.minimum_distance, expected.minimum_distance)
+    assert resumed.squares == expected.squares
 
 
 def test_stored_slices_of_other_parameters_are_not_taken(phantom, tiny_model, tmp_path):
@@ -244,3 +254,77 @@ def test_a_wrong_choice_is_refused_with_the_right_ones(phantom, tiny_model, opti
 def test_a_missing_model_is_refused(phantom):
     with pytest.raises(InputRefused, match="no model 'nowhere'"):
         detect(phantom.volume, model="nowhere")
+
+
+def test_the_nearest_completion_is_never_farther_than_the_mean_one(expected):
+    nearest, residual = np.abs(expected.minimum_distance), np.abs(expected.residual)
+    assert not nearest[~expected.brain_mask].any()
+    # but for half precision, and between pixels of different sign
+    assert (nearest <= residual + 0.5).mean() > 0.99
+    assert 0 < nearest.sum() < residual.sum()
+
+
+@pytest.mark.parametrize("axes", [(), (0,), (1,), (2,)])
+def test_every_square_lies_where_its_pixels_are(phantom, tiny_model, axes):
+    """With one size and one offset, each pixel has the residual of its only square."""
+    volume = stored_against(phantom.volume, axes)
+    result = detect(volume, model=tiny_model, device="cpu", protocol="interactive", slices=[2])
+    whole = [square for square in result.squares if square.covered == 1]
+    assert len(whole) > 3
+    for square in whole:
+        assert square.slice == square.last_slice == 2
+        assert square.size_mm == 32
+        y, x = round(square.y + 0.5), round(square.x + 0.5)
+        height, width = round(square.height), round(square.width)
+        assert height == width == pytest.approx(32 / 1.25, abs=1)
+        mean = result.residual[2, y : y + height, x : x + width].mean()
+        assert mean == pytest.approx(square.mean_difference, abs=0.5)
+
+
+def test_a_result_is_read_back_as_it_was_for_its_own_scan_only(phantom, expected, tmp_path):
+    volume = phantom.volume
+    write_detection(tmp_path, expected, volume)
+    for again in (load_detection(tmp_path, volume), load_detection(tmp_path)):
+        for name in vars(expected.maps):
+            np.testing.assert_array_equal(getattr(again, name), getattr(expected, name), name)
+            assert getattr(again, name).dtype == getattr(expected, name).dtype
+        assert again.findings == expected.findings
+        assert again.further == expected.further
+        assert again.squares == expected.squares
+        assert again.run == expected.run
+        np.testing.assert_allclose(again.slice_scores, expected.slice_scores, atol=1e-4)
+        np.testing.assert_array_equal(again.done, expected.done)
+    other = dataclasses.replace(volume, hu=volume.hu + 1)
+    with pytest.raises(InputRefused, match="another scan"):
+        load_detection(tmp_path, other)
+    (tmp_path / "findings.nii.gz").unlink()
+    with pytest.raises(InputRefused, match="no complete result"):
+        load_detection(tmp_path, volume)
+
+
+class MeanOnly:
+    """A detector that knows one completion and measures no squares."""
+
+    def __init__(self, protocol, **options):
+        self._grid = GridDetector(protocol, **options)
+
+    def __getattr__(self, name):
+        return getattr(self._grid, name)
+
+    def run(self, *args, **options):
+        for one in self._grid.run(*args, **options):
+            yield SliceScores(one.index, one.residual, one.scales)
+
+
+def test_a_detector_may_leave_out_squares_and_nearest_completion(
+    phantom, expected, tiny_model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        "napari_rsna_inpaint.detection.run._make_detector",
+        lambda name, protocol, **options: MeanOnly(protocol, **options),
+    )
+    for _ in range(2):  # the second time from the store
+        result = detect(phantom.volume, model=tiny_model, device="cpu", store=tmp_path)
+        same(result, expected)
+        assert result.squares == []
+        np.testing.assert_allclose(result.minimum_distance, result.residual, atol=0.1)

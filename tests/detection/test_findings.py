@@ -32,7 +32,7 @@ def run(blobs, ct=None):
         mean = residual[region.box][region.part].mean()
         return np.array([mean, 0.1 * mean])
 
-    found = find(heat, residual, ct or volume(), [16.0, 32.0], scale_means, PEAK)
+    found, _ = find(heat, residual, ct or volume(), [16.0, 32.0], scale_means, PEAK)
     labels = np.zeros(heat.shape, int)
     for number, (_, region) in enumerate(found, start=1):
         labels[region.box][region.part] = number
@@ -94,3 +94,22 @@ def test_volume_follows_uneven_slice_spacing():
 
 def test_nothing_is_found_where_nothing_is():
     assert run([])[0] == []
+
+
+def test_bright_regions_below_the_threshold_are_kept_apart_with_numbers_that_go_on():
+    faint = [(np.s_[z : z + 1, 2:22, 2:22], 0.31 + z / 100) for z in (0, 7, 9)]
+    heat, residual = maps([BIG, *faint, (np.s_[1:3, 40:60, 5:25], -0.2)])
+    found, further = find(heat, residual, volume(), [16.0], lambda region: np.ones(1), PEAK)
+    assert [finding.id for finding, _ in found] == ["F1"]
+    assert [finding.id for finding, _ in further] == ["F2", "F3", "F4"]
+    assert [finding.slices[0] for finding, _ in further] == [9, 7, 0]
+    assert {finding.sign for finding, _ in further} == {"hyper"}
+
+
+def test_only_the_hottest_further_regions_are_kept():
+    heats = np.linspace(0.31, 0.6, 25)
+    boxes = [np.s_[z, 5:15, x : x + 10] for z in range(0, 10, 2) for x in range(0, 60, 12)]
+    heat, residual = maps(zip(boxes, heats, strict=True))
+    found, further = find(heat, residual, volume(), [16.0], lambda region: np.ones(1), PEAK)
+    assert not found
+    assert [finding.score for finding, _ in further] == pytest.approx(heats[:4:-1])

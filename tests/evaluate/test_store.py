@@ -5,6 +5,7 @@ import pytest
 
 from napari_rsna_inpaint.detection.result import Detection, Finding, Maps
 from napari_rsna_inpaint.evaluate import store
+from napari_rsna_inpaint.evaluate.candidates import from_findings
 
 SHAPE = (4, 64, 64)
 BRIGHT, DARK = np.s_[1, 14:20, 16:22], np.s_[1, 34:40, 16:22]
@@ -38,6 +39,7 @@ def detection():
             residual=residual,
             heatmap=np.where(residual != 0, np.float32(0.5), np.float32(0)),
             labels=np.select([residual > 0, residual < 0], [1, 2]).astype(np.uint16),
+            minimum_distance=residual,
         ),
         findings=[bright, dark],
         slice_scores=np.arange(4, dtype=np.float32),
@@ -53,6 +55,14 @@ def test_only_the_bright_side_is_kept_and_the_brain_comes_back(detection):
     hot = np.zeros(SHAPE, bool)
     hot[stored.box] = stored.heat > 0
     np.testing.assert_array_equal(hot, detection.residual > 0)
+
+
+def test_regions_that_are_no_findings_count_for_nothing(detection):
+    detection.labels[2, 40:44, 30:34] = 3
+    assert store.compact(detection).labels.max() == 2
+    candidates = from_findings(detection.labels, detection.findings)
+    assert candidates.drawn().sum() == 36
+    assert candidates.best_by_slice().tolist() == [-np.inf, 0.5, -np.inf, -np.inf]
 
 
 def test_the_sign_of_a_finding_counts_not_that_of_single_pixels(detection):

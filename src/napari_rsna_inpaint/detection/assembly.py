@@ -16,6 +16,7 @@ from napari_rsna_inpaint.detection.heatmap import heat, slice_score
 from napari_rsna_inpaint.detection.native import NativeGrid
 from napari_rsna_inpaint.detection.result import Detection, Maps, SliceResult
 from napari_rsna_inpaint.detection.scan import Scan
+from napari_rsna_inpaint.detection.square_metrics import Squares
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.volume import CTVolume
 
@@ -82,9 +83,11 @@ class Assembly:
             raise InputRefused("Too little brain was found in this series to look at.")
         self._native = NativeGrid(volume, mask, self._grid, self.scan)
         self._scales: dict[int, npt.NDArray[np.float16]] = {}
+        self._minimum: dict[int, npt.NDArray[np.float16]] = {}
+        self._squares: dict[int, Squares] = {}
         self._heat: dict[int, npt.NDArray[np.float32]] = {}
         self._signed = self._native.image(_Heats(self._heat, self.scan.residuals, self._preview))
-        self._maps = self._with_labels([])
+        self._maps = self._with_labels([], [])
         n = len(volume.hu)
         self._scores = np.zeros(n, np.float32)
         self._done = np.zeros(n, bool)
@@ -110,6 +113,9 @@ class Assembly:
         k = scores.index
         self.scan.residuals[k] = scores.residual
         self._scales[k] = scores.scales.astype(np.float16)
+        nearest = scores.residual if scores.minimum is None else scores.minimum
+        self._minimum[k] = nearest.astype(np.float16)
+        self._squares[k] = scores.squares
         self._done[self._native.slices(k)] = True
         return [SliceResult(z, self._maps) for z in self._native.slices(k)]
 
@@ -121,7 +127,7 @@ class Assembly:
             score = slice_score(self._heat[k][self.scan.brain(k)], self.scan.pixel_mm)
             self._scores[self._native.slices(k)] = score
         sections = self._native.stack(self._heat)
-        found = find(
+        found, further = find(
             sections.values,
             self._maps.residual,
             self._volume,
@@ -134,7 +140,9 @@ class Assembly:
         threshold = calibration.scan_threshold(self._flag_rate)
         known = np.isfinite(threshold)
         return Detection(
-            maps=self._with_labels([region for _, region in found]),
+            maps=self._with_labels(
+                [region for _, region in found], [region for _, region in further]
+            ),
             findings=[finding for finding, _ in found],
             slice_scores=self._scores,
             done=self._done,
@@ -145,20 +153,28 @@ class Assembly:
                     "threshold": threshold if known else None,
                     "flag_rate": self._flag_rate,
                     "suspicious": score > threshold if known else None,
+                    "finding_heat": calibration.finding_heat,
+                    "healthy_scores": list(calibration.healthy_scan_scores),
                 },
             },
+            further=[finding for finding, _ in further],
+            squares=[
+                square
+                for k in sorted(self._squares, key=lambda k: self._native.slices(k)[0])
+                for square in self._native.squares(k, self._squares[k], self._engine.scale_names)
+            ],
         )
 
-    def _with_labels(self, regions: Sequence[Region]) -> Maps:
+    def _with_labels(self, found: Sequence[Region], further: Sequence[Region]) -> Maps:
         # Wide sulci are dark in every slice: the map shows dark regions that are findings only.
         residual = self._native.image(self.scan.residuals)
-        labels = self._native.labels(regions)
         return Maps(
             brain_mask=self._native.brain(),
             inpainted=self._native.completion(residual),
             residual=residual,
-            heatmap=self._native.heatmap(self._signed, labels),
-            labels=labels,
+            heatmap=self._native.heatmap(self._signed, self._native.labels(found)),
+            labels=self._native.labels([*found, *further]),
+            minimum_distance=self._native.image(self._minimum),
         )
 
     def _preview(self, k: int) -> npt.NDArray[np.float32]:

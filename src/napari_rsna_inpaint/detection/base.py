@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_rsna_inpaint.detection.calibration import Calibration
 from napari_rsna_inpaint.detection.scan import Scan
+from napari_rsna_inpaint.detection.square_metrics import Squares, no_squares
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
@@ -30,11 +31,18 @@ class SliceScores:
         ``(y, x)`` float32 HU, original minus healthy completion; 0 where nothing was hidden.
     scales
         ``(n_scales, y, x)`` float32 HU, the same for every square size.
+    minimum
+        ``(y, x)`` float32 HU, original minus that completion of a pixel which is nearest to it;
+        None where only one completion is known, which gives the residual.
+    squares
+        ``(n,)`` rows of ``square_metrics.SQUARE``; empty where nothing was measured.
     """
 
     index: int
     residual: npt.NDArray[np.float32]
     scales: npt.NDArray[np.float32]
+    minimum: npt.NDArray[np.float32] | None = None
+    squares: Squares = field(default_factory=no_squares)
 
 
 class Detector(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,8 @@ BoolArray = npt.NDArray[np.bool_]
 EXTENT = 0.3
 #: The same for dark regions, and the heat that they must reach (see `heatmap.DARK_SPREADS`).
 DARK_EXTENT, DARK_PEAK = 0.125, 0.3
+#: So many regions below the threshold are kept at most.
+MOST_FURTHER = 20
 #: Smaller regions are noise.
 MIN_AREA_MM2 = 25.0
 #: A square size agrees when its own residual has this part of the mean one.
@@ -38,6 +41,10 @@ class Region:
     part: BoolArray
     peak: float
     area_mm2: float
+
+
+#: A finding and where it lies.
+Found = tuple[Finding, Region]
 
 
 def regions(
@@ -63,8 +70,8 @@ def find(
     scale_means: Callable[[Region], npt.NDArray[np.float64]],
     peak: float,
     place: Callable[[Region], Region] = lambda region: region,
-) -> list[tuple[Finding, Region]]:
-    """Regions of the heatmap above the thresholds, brighter and darker ones apart.
+) -> tuple[list[Found], list[Found]]:
+    """Regions of the heatmap, brighter and darker ones apart.
 
     Parameters
     ----------
@@ -84,35 +91,50 @@ def find(
 
     Returns
     -------
-    Findings by falling score with their regions on the volume's grid.
+    Findings by falling score with their regions on the volume's grid, and in a second list,
+    with numbers that go on, the hottest of the bright regions that do not reach the threshold.
+    Dark ones have none: wide sulci are dark in every slice.
     """
     signs: tuple[tuple[Sign, int, float, float], ...] = (
         ("hyper", 1, EXTENT, peak),
         ("hypo", -1, DARK_EXTENT, DARK_PEAK),
     )
-    found = []
+    reached, below = [], []
     for name, sign, extent, needed in signs:
         for region in regions(sign * signed_heat, extent, volume.spacing[1:]):
             if region.peak >= needed:
-                placed = place(region)
-                found.append((_measure(placed, name, residual, volume), placed))
-    # where several are certain, the larger comes first
-    found.sort(key=lambda one: (-round(one[0].score, 2), -one[0].volume_ml))
-    for number, (finding, region) in enumerate(found, start=1):
+                reached.append((name, region))
+            elif name == "hyper":
+                below.append((name, region))
+    below.sort(key=lambda one: -one[1].peak)
+    both = []
+    for listed in (reached, below[:MOST_FURTHER]):
+        found = []
+        for name, region in listed:
+            placed = place(region)
+            found.append((measure(placed, name, residual, volume), placed))
+        # where several are certain, the larger comes first
+        found.sort(key=lambda one: (-round(one[0].score, 2), -one[0].volume_ml))
+        both.append(found)
+    for number, (finding, region) in enumerate(itertools.chain(*both), start=1):
         finding.id = f"F{number}"
         agreeing = scale_means(region) / finding.mean_residual_hu >= AGREEMENT
         finding.scales = [
             name for name, agrees in zip(scale_names, agreeing, strict=True) if agrees
         ]
-    return found
+    return both[0], both[1]
 
 
-def _measure(
+def measure(
     region: Region,
     sign: Sign,
     residual: Array,
     volume: CTVolume,
 ) -> Finding:
+    """Measure a region of the volume's grid; its id and scales stay empty.
+
+    ``residual`` is ``(z, y, x)`` HU on the same grid, original minus completion.
+    """
     box, part = region.box, region.part
     start = [side.start for side in box]
     x, y, z = volume.to_patient(np.argwhere(part).mean(0) + start)

@@ -13,15 +13,17 @@ import numpy.typing as npt
 from napari_rsna_inpaint.detection.base import OnStep, SliceScores
 from napari_rsna_inpaint.detection.calibration import Calibration, load_calibration
 from napari_rsna_inpaint.detection.scan import Scan
+from napari_rsna_inpaint.detection.square_metrics import measure_squares, no_squares
 from napari_rsna_inpaint.diffusion.model import ModelConfig, find_model, load_denoiser, model_sha256
 from napari_rsna_inpaint.inpaint.engine import (
+    FloatImage,
     Job,
     SliceContext,
     complete,
     evaluations_per_job,
     job_seed,
 )
-from napari_rsna_inpaint.inpaint.grid import GridHole, grid_holes
+from napari_rsna_inpaint.inpaint.grid import GridHole, grid_holes, tile_offset
 from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS, GridConfig
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
@@ -97,7 +99,7 @@ class GridDetector:
             cancelled=cancelled,
         )
         for z in indices:
-            yield self._collect(z, scan.shape, planned[z] * self.config.samples, results)
+            yield self._collect(scan.context(z), results)
 
     def _holes(self, brain: npt.NDArray[np.bool_]) -> Iterator[GridHole]:
         return protocol_holes(brain, self.config, self.pixel_mm)
@@ -112,19 +114,46 @@ class GridDetector:
                     )
 
     def _collect(
-        self, z: int, shape: tuple[int, int], n_jobs: int, results: Iterator
+        self, context: SliceContext, results: Iterator[tuple[Job, FloatImage]]
     ) -> SliceScores:
-        n_scales = len(self.scale_names)
-        total = np.zeros((n_scales, *shape), np.float32)
+        """Take in all completions of one section, which come hole by hole."""
+        shape = context.image.shape
+        image = context.image.ravel()
+        total = np.zeros((len(self.scale_names), image.size), np.float32)
         count = np.zeros_like(total)
-        for _ in range(n_jobs):
-            job, completion = next(results)
-            total[job.scale] += np.where(job.hole, job.context.image - completion, 0)
-            count[job.scale] += job.hole
+        minimum = np.full(image.size, np.inf, np.float32)
+        squares = [no_squares()]
+        for hole in self._holes(context.brain):
+            at = np.flatnonzero(hole.mask)
+            original = image[at]
+            completed = np.zeros(at.size, np.float64)
+            for _ in range(self.config.samples):
+                _, completion = next(results)
+                inside = completion.ravel()[at]
+                difference = original - inside
+                total[hole.scale, at] += difference
+                count[hole.scale, at] += 1
+                before = minimum[at]
+                nearer = np.abs(difference) < np.abs(before)
+                minimum[at] = np.where(nearer, difference, before)
+                completed += inside
+            completed /= self.config.samples
+            squares.append(
+                measure_squares(
+                    hole, *hole_tiling(hole, self.config, self.pixel_mm), original, completed
+                )
+            )
         scales = (total / np.maximum(count, 1)).astype(np.float32)
         covered = (count > 0).sum(0)
         residual = (scales.sum(0) / np.maximum(covered, 1)).astype(np.float32)
-        return SliceScores(z, residual, scales)
+        minimum[covered == 0] = 0
+        return SliceScores(
+            context.index,
+            residual.reshape(shape),
+            scales.reshape(-1, *shape),
+            minimum.reshape(shape),
+            np.concatenate(squares),
+        )
 
     def provenance(self) -> dict[str, Any]:
         """Model, parameters and device of this detector."""
@@ -145,8 +174,20 @@ def protocol_holes(
     brain: npt.NDArray[np.bool_], protocol: GridConfig, pixel_mm: float
 ) -> Iterator[GridHole]:
     """Holes of a protocol over a ``(y, x)`` brain mask on the model grid."""
-    sizes = tuple(max(1, round(size / pixel_mm)) for size in protocol.sizes_mm)
-    return grid_holes(brain, sizes, protocol.offsets, protocol.period)
+    return grid_holes(brain, _sides(protocol, pixel_mm), protocol.offsets, protocol.period)
+
+
+def hole_tiling(
+    hole: GridHole, protocol: GridConfig, pixel_mm: float
+) -> tuple[int, tuple[int, int]]:
+    """Side of the squares of a hole and ``(y, x)`` offset of their tiling, pixels."""
+    side = _sides(protocol, pixel_mm)[hole.scale]
+    number = hole.number // protocol.period**2 % len(protocol.offsets)
+    return side, tile_offset(protocol.offsets[number], side)
+
+
+def _sides(protocol: GridConfig, pixel_mm: float) -> tuple[int, ...]:
+    return tuple(max(1, round(size / pixel_mm)) for size in protocol.sizes_mm)
 
 
 def brain_grid(volume: CTVolume, mask: npt.NDArray[np.bool_], config: ModelConfig) -> ModelGrid:

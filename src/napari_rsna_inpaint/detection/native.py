@@ -12,7 +12,9 @@ import numpy.typing as npt
 from napari_rsna_inpaint.brain import PackedMask
 from napari_rsna_inpaint.detection.findings import Region
 from napari_rsna_inpaint.detection.planes import ALL, Index, Planes
+from napari_rsna_inpaint.detection.result import Square
 from napari_rsna_inpaint.detection.scan import Scan
+from napari_rsna_inpaint.detection.square_metrics import SQUARE_METRICS, Squares
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
@@ -100,7 +102,7 @@ class NativeGrid:
         """The brain mask, bool."""
         return Planes(self.shape, bool, self._brain)
 
-    def image(self, sections: Mapping[int, FloatArray]) -> Planes:
+    def image(self, sections: Mapping[int, npt.NDArray[np.floating]]) -> Planes:
         """Images of sections, ``(y, x)`` on the model grid by number, interpolated; float32.
 
         0 outside the brain and where there is no section; one that is added later is seen.
@@ -138,8 +140,30 @@ class NativeGrid:
 
         return Planes(self.shape, np.uint16, compute)
 
+    def squares(self, k: int, rows: Squares, sizes_mm: Sequence[float]) -> list[Square]:
+        """Squares of section ``k``; ``sizes_mm`` are the sizes that they number."""
+        slices = self.slices(k)
+        corner, extent = [], []
+        for axis, name in enumerate(("y", "x")):
+            step = self._grid.step[axis]
+            first = self._grid.start[axis] + step * (rows[name] - 0.5)
+            extent.append(step * rows["side"])
+            if axis + 1 in self._volume.canonical_flips:
+                first = self.shape[axis + 1] - 1 - first - extent[axis]
+            corner.append(first)
+        columns = (*corner, *extent, rows["covered"], *(rows[name] for name in SQUARE_METRICS))
+        # as many digits as a file keeps, so that a result read back is the same
+        values = np.stack(columns, 1, dtype=np.float64).round(4).tolist()
+        return [
+            Square(slices[0], slices[-1], sizes_mm[scale], *measured)
+            for scale, measured in zip(rows["scale"], values, strict=True)
+        ]
+
     def heatmap(self, signed: Planes, labels: Planes) -> Planes:
-        """What is shown of the signed heat: dark regions only where they are findings."""
+        """What is shown of the signed heat: dark regions only where they are findings.
+
+        ``labels`` are those of the findings alone.
+        """
 
         def compute(z: int, rows: Index, columns: Index) -> npt.NDArray:
             heat = signed.plane(z, rows, columns)
@@ -152,8 +176,12 @@ class NativeGrid:
         plane = self._mask[self._volume.canonical_slice(z)]
         return self._from_canonical(lambda y, x: plane[y][:, x], rows, columns)
 
-    def _to_native(self, image: FloatArray, rows: Index, columns: Index) -> npt.NDArray:
-        return self._from_canonical(lambda y, x: self._grid.to_native(image, y, x), rows, columns)
+    def _to_native(
+        self, image: npt.NDArray[np.floating], rows: Index, columns: Index
+    ) -> npt.NDArray:
+        # half precision saves memory, but is nothing to calculate with
+        values = image.astype(np.float32, copy=False)
+        return self._from_canonical(lambda y, x: self._grid.to_native(values, y, x), rows, columns)
 
     def _from_canonical(
         self, compute: Callable[[Index, Index], npt.NDArray], rows: Index, columns: Index

@@ -67,6 +67,42 @@ class Finding:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Square:
+    """One square of the grid, and how its original differs from its healthy completion.
+
+    Attributes
+    ----------
+    slice, last_slice
+        First and last slice; more than one only where thin slices were looked at as one.
+    size_mm
+        Size of the square as named in the protocol.
+    y, x
+        Array indices of the corner with the lowest ones; pixel ``i`` extends from ``i - 0.5``
+        to ``i + 0.5``. Beyond the image where its border cuts the square.
+    height, width
+        Pixels.
+    covered
+        Share of the square that was hidden, and measured; the rest is not brain.
+    mean_difference, earth_mover, std_difference, mse, histogram_difference
+        See `square_metrics.SquareMetric`: HU, HU, HU, HU squared, share of the pixels.
+    """
+
+    slice: int
+    last_slice: int
+    size_mm: float
+    y: float
+    x: float
+    height: float
+    width: float
+    covered: float
+    mean_difference: float
+    earth_mover: float
+    std_difference: float
+    mse: float
+    histogram_difference: float
+
+
 @dataclass(frozen=True, eq=False)
 class Maps:
     """The images of a result on the volume's own grid; all ``(z, y, x)``.
@@ -84,7 +120,10 @@ class Maps:
     heatmap
         float32, calibrated score from 0 to 1, higher is more anomalous; 0 outside the mask.
     labels
-        uint16, ``k`` where finding ``F<k>`` lies, else 0.
+        uint16, ``k`` where finding ``F<k>`` lies, also one of ``Detection.further``, else 0.
+    minimum_distance
+        float32 HU, signed: original minus that completion of a pixel which is nearest to it
+        (minimum completion distance).
     """
 
     brain_mask: Array
@@ -92,6 +131,7 @@ class Maps:
     residual: Array
     heatmap: Array
     labels: Array
+    minimum_distance: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +170,8 @@ class SliceResult:
 class Detection:
     """Result of one run.
 
-    ``brain_mask``, ``inpainted``, ``residual``, ``heatmap`` and ``labels`` are its maps as
-    arrays, made when first asked for.
+    ``brain_mask``, ``inpainted``, ``residual``, ``heatmap``, ``labels`` and
+    ``minimum_distance`` are its maps as arrays, made when first asked for.
 
     Attributes
     ----------
@@ -146,6 +186,10 @@ class Detection:
     run
         Provenance: everything needed to repeat the run (see ``run.json``), and under ``scan``
         the score of the whole scan with the threshold that healthy scans seldom exceed.
+    further
+        Regions that are not hot enough to be findings, by falling score; their numbers go on.
+    squares
+        What was measured square by square.
     """
 
     maps: Maps
@@ -153,6 +197,8 @@ class Detection:
     slice_scores: npt.NDArray[np.float32]
     done: npt.NDArray[np.bool_]
     run: dict[str, Any] = field(default_factory=dict)
+    further: list[Finding] = field(default_factory=list)
+    squares: list[Square] = field(default_factory=list)
 
     @property
     def fits_memory(self) -> bool:
@@ -187,5 +233,10 @@ class Detection:
 
     @cached_property
     def labels(self) -> npt.NDArray[np.uint16]:
-        """``(z, y, x)``, ``k`` where finding ``F<k>`` lies."""
+        """``(z, y, x)``, ``k`` where finding ``F<k>`` lies, also a further one."""
         return np.asarray(self.maps.labels)
+
+    @cached_property
+    def minimum_distance(self) -> npt.NDArray[np.float32]:
+        """``(z, y, x)`` HU, original minus the nearest completion."""
+        return np.asarray(self.maps.minimum_distance)

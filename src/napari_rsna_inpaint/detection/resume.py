@@ -35,7 +35,9 @@ class SliceStore:
         """The stored slice, or None where there is none or it is damaged."""
         try:
             with np.load(self._path(index)) as data:
-                return SliceScores(index, data["residual"], data["scales"])
+                return SliceScores(
+                    index, data["residual"], data["scales"], data.get("minimum"), data["squares"]
+                )
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
             return None
 
@@ -44,8 +46,13 @@ class SliceStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(scores.index)
         partial = path.with_suffix(".tmp")
+        known = {
+            name: values
+            for name, values in vars(scores).items()
+            if name != "index" and values is not None
+        }
         with partial.open("wb") as file:
-            np.savez(file, residual=scores.residual, scales=scores.scales)
+            np.savez(file, allow_pickle=False, **known)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

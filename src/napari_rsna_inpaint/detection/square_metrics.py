@@ -1,4 +1,4 @@
-"""Measures of one square: how much the original differs from its healthy completion.
+"""Measures of the squares of a grid: how much the original differs from its healthy completion.
 
 These are the measures by which the published system (RSNA_Inpainting) decides square by
 square, without its three faults: there, histograms of 0-80 HU lost their first and last
@@ -12,16 +12,34 @@ is a large download trained on photographs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_rsna_inpaint.inpaint.grid import GridHole, tile_offset
+from napari_rsna_inpaint.inpaint.grid import GridHole
 
 FloatArray = npt.NDArray[np.floating]
+
+#: Mean of the original minus mean of the completion, HU; earth mover's distance between both
+#: distributions of HU, HU; standard deviation of the original minus that of the completion, HU;
+#: mean squared difference, HU squared; share of the pixels by which the original exceeds the
+#: completion in the upper tail of the completion's histogram, -1 to 1.
+#: Every value is 0 where nothing differs.
+SquareMetric = Literal[
+    "mean_difference", "earth_mover", "std_difference", "mse", "histogram_difference"
+]
+SQUARE_METRICS: tuple[SquareMetric, ...] = get_args(SquareMetric)
+
+#: A square on the model grid: index of its size, side and upper left corner in pixels (negative
+#: where the border of the image cuts the square), share of it that was hidden (the rest is not
+#: brain), and its measures over the hidden pixels.
+SQUARE = np.dtype(
+    [("scale", "i2"), ("side", "i2"), ("y", "i4"), ("x", "i4"), ("covered", "f4")]
+    + [(name, "f4") for name in SQUARE_METRICS]
+)
+#: Rows of `SQUARE`, ``(n,)``.
+Squares = npt.NDArray[np.void]
 
 #: Share of the completion that lies at or below the bin where the upper tail begins.
 TAIL_QUANTILE = 0.975
@@ -29,97 +47,20 @@ TAIL_QUANTILE = 0.975
 RAMP_BINS = 5
 
 
-@dataclass(frozen=True)
-class SquareMetrics:
-    """What was measured in one square; every value is 0 where nothing differs.
-
-    Attributes
-    ----------
-    mean_difference
-        Mean of the original minus mean of the completion, HU.
-    earth_mover
-        Earth mover's distance between both distributions of HU, HU.
-    std_difference
-        Standard deviation of the original minus that of the completion, HU.
-    mse
-        Mean squared difference, HU squared.
-    histogram_difference
-        Share of the pixels by which the original exceeds the completion in the upper tail
-        of the completion's histogram, -1 to 1.
-    """
-
-    mean_difference: float
-    earth_mover: float
-    std_difference: float
-    mse: float
-    histogram_difference: float
-
-
-@dataclass(frozen=True)
-class SquareRow:
-    """One square of the grid and its measures.
-
-    Attributes
-    ----------
-    size
-        Side in pixels.
-    y, x
-        Upper left corner, pixels; negative where the border of the image cuts the square.
-    covered
-        Share of the square that was hidden; the rest is not brain.
-    metrics
-        Measured over the hidden pixels.
-    """
-
-    size: int
-    y: int
-    x: int
-    covered: float
-    metrics: SquareMetrics
+def no_squares() -> Squares:
+    """An empty table."""
+    return np.zeros(0, SQUARE)
 
 
 def square_metrics(
-    original: FloatArray, completed: FloatArray, hole: npt.NDArray[np.bool_]
-) -> SquareMetrics:
-    """All measures of one square.
+    original: FloatArray, completed: FloatArray, square: npt.NDArray[np.intp]
+) -> dict[SquareMetric, FloatArray]:
+    """All measures of many squares at once.
 
-    Parameters
-    ----------
-    original, completed
-        ``(y, x)`` HU.
-    hole
-        ``(y, x)`` bool, True where the completion replaces the original (hole = 1).
+    In the earth mover's distance, both distributions are paired in sorted order: in one
+    dimension that is the cheapest transport.
 
-    Raises
-    ------
-    ValueError
-        If the hole is empty.
-    """
-    if not hole.any():
-        raise ValueError("the square has no hidden pixel to measure")
-    before = original[hole].astype(np.float64)
-    healthy = completed[hole].astype(np.float64)
-    return SquareMetrics(
-        mean_difference=float(before.mean() - healthy.mean()),
-        earth_mover=earth_mover(before, healthy),
-        std_difference=float(before.std() - healthy.std()),
-        mse=float(np.square(before - healthy).mean()),
-        histogram_difference=histogram_difference(before, healthy),
-    )
-
-
-def earth_mover(original: FloatArray, completed: FloatArray) -> float:
-    """Earth mover's distance between as many values, HU.
-
-    In one dimension the cheapest transport pairs both in sorted order.
-    """
-    return float(np.abs(np.sort(original) - np.sort(completed)).mean())
-
-
-def histogram_difference(original: FloatArray, completed: FloatArray) -> float:
-    """Excess of the original in the upper tail of the completion, as a share of the pixels.
-
-    With histograms of bins of 1 HU, the tail begins at the bin where the cumulative
+    In the histogram difference, the upper tail begins at the bin of 1 HU where the cumulative
     histogram of the completion reaches `TAIL_QUANTILE`. The weight of a bin rises linearly
     from `RAMP_BINS` bins below it to 1. A weight that is a function of HU needs neither
     ends of the histogram nor indices into it.
@@ -127,62 +68,83 @@ def histogram_difference(original: FloatArray, completed: FloatArray) -> float:
     Parameters
     ----------
     original, completed
-        As many values each, HU.
-    """
-    bins = np.floor(original), np.floor(completed)
-    tail = np.quantile(bins[1], TAIL_QUANTILE, method="inverted_cdf")
-    start = tail - RAMP_BINS
-    before, healthy = (np.clip((part - start + 1) / RAMP_BINS, 0, 1) for part in bins)
-    return float(before.mean() - healthy.mean())
-
-
-def square_table(
-    original: FloatArray,
-    completions: Iterable[tuple[GridHole, FloatArray]],
-    sizes: tuple[int, ...],
-    offsets: tuple[tuple[float, float], ...],
-    period: int,
-) -> list[SquareRow]:
-    """Measure every square of one slice.
-
-    Parameters
-    ----------
-    original
-        ``(y, x)`` HU on the model grid.
-    completions
-        The holes of ``grid_holes(brain, sizes, offsets, period)`` in their order, each with
-        its ``(y, x)`` completion in HU. Several samples of a hole follow each other and are
-        averaged.
-    sizes, offsets, period
-        As given to ``grid_holes``: pixels, fractions of the size, and squares.
+        ``(pixels,)`` HU.
+    square
+        ``(pixels,)`` number of the square of each pixel, from 0; every number occurs.
 
     Returns
     -------
-    One row per square that meets the brain, in the order of the holes.
+    For every measure one value a square, ``(n,)``.
     """
-    rows = []
-    for _, samples in groupby(completions, key=lambda pair: pair[0].number):
-        holes, images = zip(*samples, strict=True)
-        hole = holes[0]
-        completed = np.mean(images, axis=0)
-        size = sizes[hole.scale]
-        offset = tile_offset(offsets[hole.number // period**2 % len(offsets)], size)
-        for corner, square in _squares(hole.mask, size, offset):
-            metrics = square_metrics(original, completed, square)
-            covered = float(square.sum()) / size**2
-            rows.append(SquareRow(size, *corner, covered, metrics))
-    return rows
+    before, healthy = original.astype(np.float64), completed.astype(np.float64)
+    count = np.bincount(square)
+    start = np.cumsum(count) - count
+    # by square, and increasing in each
+    ranked, healthy_ranked = (values[_order(values, square)] for values in (before, healthy))
+
+    def mean(values: FloatArray) -> FloatArray:
+        return np.add.reduceat(values, start) / count
+
+    def spread(values: FloatArray) -> FloatArray:
+        return np.sqrt(mean(np.square(values - np.repeat(mean(values), count))))
+
+    last = np.maximum(np.ceil(TAIL_QUANTILE * count - 1).astype(int), 0)
+    ramp = np.repeat(np.floor(healthy_ranked[start + last]) - RAMP_BINS, count)
+
+    def in_tail(values: FloatArray) -> FloatArray:
+        return mean(np.clip((np.floor(values) - ramp + 1) / RAMP_BINS, 0, 1))
+
+    return {
+        "mean_difference": mean(ranked) - mean(healthy_ranked),
+        "earth_mover": mean(np.abs(ranked - healthy_ranked)),
+        "std_difference": spread(ranked) - spread(healthy_ranked),
+        "mse": np.bincount(square, np.square(before - healthy)) / count,
+        "histogram_difference": in_tail(ranked) - in_tail(healthy_ranked),
+    }
 
 
-def _squares(
-    mask: npt.NDArray[np.bool_], size: int, offset: tuple[int, int]
-) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.bool_]]]:
-    """Upper left corner and mask of every square in a phase."""
-    rows, columns = (
-        (np.arange(n) - shift) // size for n, shift in zip(mask.shape, offset, strict=True)
+def _order(values: FloatArray, square: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Order by square and then by value; one sort of all is faster than one a square."""
+    low, high = values.min(), values.max()
+    return np.argsort(values - low + square * (high - low + 1))
+
+
+def measure_squares(
+    hole: GridHole,
+    side: int,
+    offset: tuple[int, int],
+    original: FloatArray,
+    completed: FloatArray,
+) -> Squares:
+    """Measure every square of one evaluation's holes.
+
+    Parameters
+    ----------
+    hole
+        The squares, as far as they are brain.
+    side, offset
+        Of its squares and ``(y, x)`` of its tiling, pixels (see `inpaint.grid.squares`).
+    original, completed
+        ``(pixels,)`` HU of the hidden pixels, in the order of ``hole.mask``.
+
+    Returns
+    -------
+    One row a square that meets the brain.
+    """
+    row, column = (
+        (at - shift) // side for at, shift in zip(np.nonzero(hole.mask), offset, strict=True)
     )
-    for row in np.unique(rows[mask.any(axis=1)]):
-        strip = mask & (rows == row)[:, None]
-        for column in np.unique(columns[strip.any(axis=0)]):
-            corner = int(row) * size + offset[0], int(column) * size + offset[1]
-            yield corner, strip & (columns == column)
+    wide = column.max() + 2
+    # from 0 upwards: the border may cut tile -1
+    key = (row + 1) * wide + column + 1
+    pixels = np.bincount(key)
+    met = np.flatnonzero(pixels)
+    number = np.cumsum(pixels > 0) - 1
+    rows = np.zeros(len(met), SQUARE)
+    rows["scale"], rows["side"] = hole.scale, side
+    rows["y"] = (met // wide - 1) * side + offset[0]
+    rows["x"] = (met % wide - 1) * side + offset[1]
+    rows["covered"] = pixels[met] / side**2
+    for name, values in square_metrics(original, completed, number[key]).items():
+        rows[name] = values
+    return rows

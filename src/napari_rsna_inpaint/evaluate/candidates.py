@@ -50,9 +50,12 @@ class Candidates:
 
 
 def from_findings(labels: npt.NDArray[np.uint16], findings: Sequence[Finding]) -> Candidates:
-    """Findings of a detector as they are, ``labels`` as in `Detection`."""
+    """Findings of a detector as they are, ``labels`` as in `Detection`.
+
+    Regions with higher numbers, which are no findings, are left out.
+    """
     return Candidates(
-        labels,
+        np.where(labels > len(findings), 0, labels),
         np.array([finding.score for finding in findings], np.float64),
         np.array([finding.sign == "hyper" for finding in findings], bool),
     )

@@ -61,6 +61,8 @@ def compact(detection: Detection) -> Stored:
     sides = [np.flatnonzero(mask.any(axis)) for axis in ((0, 2), (0, 1))]
     box = (slice(0, len(mask)), *(slice(int(s[0]), int(s[-1]) + 1) for s in sides))
     labels = detection.labels[box]
+    # regions that are not hot enough to be findings count for nothing
+    labels = np.where(labels > len(detection.findings), np.uint16(0), labels)
     # The heatmap shows dark regions where they are findings, and only there.
     dark = np.array([False, *(finding.sign == "hypo" for finding in detection.findings)])[labels]
     return Stored(

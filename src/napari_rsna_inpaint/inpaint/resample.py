@@ -49,12 +49,16 @@ class ModelGrid:
     ----------
     shape
         ``(y, x)`` of the model grid.
+    start, step
+        ``(y, x)`` native index of its first pixel, and native pixels from one to the next.
     down, up
         Per axis (y, x), ``(n_model, n_native)`` averaging and ``(n_native, n_model)``
         interpolation matrices, sparse.
     """
 
     shape: tuple[int, int]
+    start: tuple[float, float]
+    step: tuple[float, float]
     down: tuple[sparse.csr_array, sparse.csr_array]
     up: tuple[sparse.csr_array, sparse.csr_array]
 
@@ -73,7 +77,7 @@ class ModelGrid:
         Both sides of the model grid are multiples of ``divisor`` pixels. An empty mask
         gives a grid on the middle of the slice.
         """
-        down, up, shape = [], [], []
+        down, up, shape, starts, steps = [], [], [], [], []
         for axis, spacing in ((1, spacing_yx[0]), (2, spacing_yx[1])):
             n_native = mask.shape[axis]
             inside = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
@@ -85,7 +89,15 @@ class ModelGrid:
             down.append(_area_weights(n_native, step, start, n_model))
             up.append(_linear_weights(n_native, step, start, n_model))
             shape.append(n_model)
-        return cls((shape[0], shape[1]), _sparse(down), _sparse(up))
+            starts.append(start)
+            steps.append(step)
+        return cls(
+            (shape[0], shape[1]),
+            (starts[0], starts[1]),
+            (steps[0], steps[1]),
+            _sparse(down),
+            _sparse(up),
+        )
 
     def image_to_model(self, hu: npt.NDArray) -> npt.NDArray[np.float32]:
         """Native ``(y, x)`` HU to the model grid by area; outside of the slice is air."""

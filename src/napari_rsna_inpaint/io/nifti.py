@@ -391,14 +391,21 @@ def _check_range(low: float, high: float, head: _Head) -> None:
         )
 
 
+def nearest_axes(affine: Array) -> tuple[int, int, int]:
+    """Stored axes nearest to head-foot, front-back and left-right, in the order ``(z, y, x)``.
+
+    ``affine`` is ``(4, 4)``, from stored indices to RAS mm.
+    """
+    import nibabel as nib
+
+    x, y, z = (int(axis) for axis in np.argsort(nib.io_orientation(affine)[:, 0]))
+    return z, y, x
+
+
 def _volume(
     array: npt.NDArray[Any], affine: Array, notes: list[Note], source_id: str, path: Path
 ) -> CTVolume:
-    import nibabel as nib
-
-    # For each patient axis (x, y, z): the stored axis nearest to it.
-    nearest = np.argsort(nib.io_orientation(affine)[:, 0])
-    order = tuple(int(axis) for axis in nearest[::-1])
+    order = nearest_axes(affine)
     hu = np.ascontiguousarray(array.transpose(order))
     lps = _RAS_TO_LPS @ affine
     mapped = np.column_stack([lps[:, order[0]], lps[:, order[1]], lps[:, order[2]], lps[:, 3]])
