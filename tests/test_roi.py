@@ -54,3 +54,10 @@ def test_a_polygon_that_runs_back_counts_once() -> None:
 def test_nothing_is_measured_between_pixels_or_outside(kind: str) -> None:
     assert roi_values(PLANE, kind, box(1.2, 1.2, 1.4, 1.4), 1.0) is None  # type: ignore[arg-type]
     assert roi_values(PLANE, kind, box(30, 30, 40, 40), 1.0) is None  # type: ignore[arg-type]
+
+
+def test_the_part_of_an_outline_within_the_plane_is_measured() -> None:
+    values = roi_values(PLANE, "rectangle", box(-5.5, -5.5, 1.5, 2.5), 1.0)
+    assert values is not None
+    assert values.mean == pytest.approx(PLANE[:2, :3].mean())
+    assert values.area_mm2 == pytest.approx(56)

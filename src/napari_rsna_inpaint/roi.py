@@ -51,7 +51,10 @@ def roi_values(
     RoiValues or None
         None if no pixel centre lies inside.
     """
-    values = plane[inside(kind, corners, plane.shape)]
+    low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
+    high = np.maximum(np.ceil(corners.max(axis=0)).astype(int) + 1, 0)
+    part = plane[low[0] : high[0], low[1] : high[1]]
+    values = part[inside(kind, corners - low, part.shape)] if part.size else part
     if not values.size:
         return None
     values = values.astype(np.float64)

@@ -28,7 +28,7 @@ def test_presets_that_cannot_be_read_are_refused_with_an_example(text: str) -> N
 
 def test_the_text_names_the_preset_that_is_shown() -> None:
     presets = parse_presets(DEFAULT_PRESETS)
-    assert window_text(80, 40, presets) == "W 80  L 40  brain"
+    assert window_text(80, 40, presets) == "brain\nW 80  L 40"
     assert window_text(81, 40, presets) == "W 81  L 40"
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QBrush, QColor
-from qtpy.QtWidgets import (
-    QHeaderView,
-    QLineEdit,
-    QTreeWidget,
-    QTreeWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from html import escape
 
-from napari_rsna_inpaint._qt.key_table import grouped_actions, key_words, mouse_rows
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QLineEdit, QTextBrowser, QVBoxLayout, QWidget
+
+from napari_rsna_inpaint._qt.key_table import key_rows
+from napari_rsna_inpaint._qt.settings import settings
 
 _KEY_COLOUR = "#ffd180"
 
@@ -26,56 +22,40 @@ class HelpPanel(QWidget):
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search keys and actions")
         self.search.setClearButtonEnabled(True)
-        self.tree = QTreeWidget()
-        self.tree.setColumnCount(2)
-        self.tree.setHeaderHidden(True)
-        self.tree.setRootIsDecorated(False)
-        self.tree.setIndentation(8)
-        self.tree.setWordWrap(True)
-        self.tree.setUniformRowHeights(False)
-        self.tree.setSelectionMode(QTreeWidget.SelectionMode.NoSelection)
-        self.tree.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        header = self.tree.header()
-        assert header is not None
-        header.setStretchLastSection(True)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
-        self._fill()
-        self.search.textChanged.connect(self._narrow)
+        self.list = QTextBrowser()
+        # keys typed here are meant for the images
+        self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.search.textChanged.connect(self._show)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
         layout.addWidget(self.search)
-        layout.addWidget(self.tree, 1)
+        layout.addWidget(self.list, 1)
+        self._show()
 
-    def _fill(self) -> None:
-        rows = [("Mouse", mouse_rows())] + [
-            (group, [(", ".join(map(key_words, a.keys)), a.title) for a in actions])
-            for group, actions in grouped_actions()
-        ]
-        for group, entries in rows:
-            heading = QTreeWidgetItem([group])
-            self.tree.addTopLevelItem(heading)
-            heading.setFirstColumnSpanned(True)
-            font = heading.font(0)
-            font.setBold(True)
-            heading.setFont(0, font)
-            for keys, title in entries:
-                item = QTreeWidgetItem([keys, title])
-                item.setForeground(0, QBrush(QColor(_KEY_COLOUR)))
-                item.setToolTip(1, title)
-                heading.addChild(item)
-        self.tree.expandAll()
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Name the window presets as they are preferred now."""
+        super().showEvent(event)
+        self._show()
 
-    def _narrow(self, wanted: str) -> None:
-        """Hide what does not hold every word that was typed."""
-        words = wanted.casefold().split()
-        for number in range(self.tree.topLevelItemCount()):
-            heading = self.tree.topLevelItem(number)
-            assert heading is not None
-            found = False
-            for row in range(heading.childCount()):
-                item = heading.child(row)
-                assert item is not None
-                text = f"{heading.text(0)} {item.text(0)} {item.text(1)}".casefold()
-                item.setHidden(not all(word in text for word in words))
-                found |= not item.isHidden()
-            heading.setHidden(not found)
+    def _show(self, _text: str = "") -> None:
+        """List what holds every word that was typed."""
+        words = self.search.text().casefold().split()
+        lines = []
+        for group, rows in key_rows(settings().presets):
+            found = [
+                (keys, title)
+                for keys, title in rows
+                if all(word in f"{group} {keys} {title}".casefold() for word in words)
+            ]
+            if found:
+                lines.append(f"<tr><td colspan=2><b>{escape(group)}</b></td></tr>")
+            lines += [
+                f"<tr><td style='color: {_KEY_COLOUR}; white-space: nowrap; padding-right: 8px'>"
+                f"{escape(keys)}</td><td>{escape(title)}</td></tr>"
+                for keys, title in found
+            ]
+        place = self.list.verticalScrollBar()
+        before = 0 if place is None else place.value()
+        self.list.setHtml(f"<table>{''.join(lines)}</table>")
+        if place is not None:
+            place.setValue(before)

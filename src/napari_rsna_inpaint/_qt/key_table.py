@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 
 from napari_rsna_inpaint._qt.actions import ACTIONS
-from napari_rsna_inpaint._qt.keys import Action
+from napari_rsna_inpaint._qt.presets import Preset
 
 _NAMES = {
     "Control": "Ctrl",
@@ -13,12 +14,12 @@ _NAMES = {
     "PageUp": "Page Up",
     "PageDown": "Page Down",
 }
-_MOUSE = (
+_MOUSE = [
     ("Wheel", "Scroll slices"),
-    ("Ctrl + wheel", "Zoom around the cursor"),
+    ("Ctrl+wheel", "Zoom around the cursor"),
     ("Left drag", "Move the image"),
-    ("Right drag", "Window: right is wider, down is darker"),
-)
+    ("Right drag", "Display window: to the right wider, downwards darker"),
+]
 
 
 def key_words(key: str) -> str:
@@ -26,24 +27,32 @@ def key_words(key: str) -> str:
     return "+".join(_NAMES.get(part, part) for part in key.split("-"))
 
 
-def grouped_actions() -> list[tuple[str, list[Action]]]:
-    """The actions under their headings, in the order of the table."""
-    return [(group, list(found)) for group, found in groupby(ACTIONS, lambda a: a.group)]
+def key_rows(presets: Sequence[Preset] = ()) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Keys and what they do, under their headings; the mouse first.
 
-
-def mouse_rows() -> list[tuple[str, str]]:
-    """What the mouse does with the radiology habits."""
-    return list(_MOUSE)
+    Parameters
+    ----------
+    presets
+        Window presets to be named.
+    """
+    names = {
+        f"preset_{number}": f": {p.name} ({p.width:g}/{p.level:g})"
+        for number, p in enumerate(presets, start=1)
+    }
+    groups = [
+        (
+            group,
+            [(", ".join(map(key_words, a.keys)), a.title + names.get(a.id, "")) for a in found],
+        )
+        for group, found in groupby(ACTIONS, lambda action: action.group)
+    ]
+    return [("Mouse", _MOUSE), *groups]
 
 
 def markdown_table() -> str:
     """All keys as Markdown, for ``docs/reading.md``."""
     lines = ["| Key | Action |", "|---|---|"]
-    rows = [("Mouse", mouse_rows())] + [
-        (group, [(", ".join(map(key_words, a.keys)), a.title) for a in found])
-        for group, found in grouped_actions()
-    ]
-    for group, entries in rows:
+    for group, rows in key_rows():
         lines.append(f"| **{group}** | |")
-        lines += [f"| {keys} | {title} |" for keys, title in entries]
+        lines += [f"| {keys} | {title} |" for keys, title in rows]
     return "\n".join(lines)

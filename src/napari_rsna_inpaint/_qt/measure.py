@@ -106,7 +106,7 @@ def _layer(viewer: ViewerModel, ct: Image, name: str) -> Shapes:
     viewer.layers.append(layer)
 
     def measure_all(_event: Any = None) -> None:
-        if ct in viewer.layers:
+        if ct in viewer.layers and layer in viewer.layers:
             layer.features = {"label": _labels(viewer, ct, layer)}
 
     def on_data(event: Any) -> None:

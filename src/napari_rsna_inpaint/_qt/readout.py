@@ -40,7 +40,7 @@ def describe_point(viewer: ViewerModel, position: tuple[float, ...]) -> str:
     def value(data: Any) -> float:
         return slab.value(data, axis, (z, y, x))
 
-    words = [f"{value(volume.hu):.0f} HU"]
+    words = []
     for name, form in (("Inpainted", "healthy {:.0f}"), ("Residual", "residual {:+.0f}")):
         layer = companion(viewer, ct, name)
         if layer is not None:
@@ -49,7 +49,9 @@ def describe_point(viewer: ViewerModel, position: tuple[float, ...]) -> str:
         f"{letters[int(mm < 0)]} {abs(mm):.1f}"
         for letters, mm in zip(_LPS, volume.to_patient(place), strict=True)
     ]
-    return f"{'   '.join(words)}\n{'  '.join(where)} mm   slice {z + 1}"
+    # the longest line uppermost: the lowest one shares its height with a letter of the side
+    lines = [f"{' '.join(where)} mm", "  ".join(words), f"{value(volume.hu):.0f} HU  slice {z + 1}"]
+    return "\n".join(line for line in lines if line)
 
 
 class Readout:

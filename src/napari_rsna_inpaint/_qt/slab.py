@@ -18,7 +18,7 @@ from napari_rsna_inpaint.volume import Array
 Mode = Literal["mean", "max"]
 
 THICKNESSES_MM = (5.0, 10.0, 15.0)
-_NAMES: dict[Mode, str] = {"mean": "mean", "max": "MIP"}
+_NAMES: dict[Mode, str] = {"mean": "Mean", "max": "MIP"}
 # napari includes the last slice only where a margin ends exactly on it; this one ends between
 # two slices, so that the slab is the same however the point is rounded.
 _BEYOND = 0.987
@@ -100,7 +100,7 @@ def show_slab(viewer: ViewerModel, slab: Slab) -> None:
         along[axis] = margin
         setattr(viewer.dims, name, along)
     canvas_line(viewer, "slab", "bottom_right").text = (
-        f"Slab {_NAMES[slab.mode]} {slab.count * abs(step):.3g} mm ({slab.count} slices)"
+        f"{_NAMES[slab.mode]} {slab.count * abs(step):.3g} mm\n{slab.count} slices"
         if slab.count > 1
         else ""
     )

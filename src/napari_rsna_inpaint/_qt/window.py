@@ -34,9 +34,9 @@ def set_window(viewer: ViewerModel, width: float, level: float) -> None:
 
 
 def window_text(width: float, level: float, presets: tuple[Preset, ...]) -> str:
-    """Words such as ``"W 80  L 40  brain"``."""
+    """Words such as ``"W 80  L 40"``, below the name of a preset with that window."""
     named = [p.name for p in presets if (p.width, p.level) == (round(width), round(level))]
-    return "  ".join([f"W {width:.0f}", f"L {level:.0f}", *named[:1]])
+    return "\n".join([*named[:1], f"W {width:.0f}  L {level:.0f}"])
 
 
 class WindowLine:
