@@ -73,8 +73,11 @@ class RegionDrawing(QObject):
     def clear(self) -> None:
         """Take the drawn region away; napari's undo brings it back."""
         layer = self.layer
-        if layer is not None:
-            layer.data_setitem(np.nonzero(layer.data), 0)
+        if layer is None:
+            return
+        drawn = np.flatnonzero(layer.data.any((1, 2)))
+        z, y, x = np.nonzero(layer.data[drawn])
+        layer.data_setitem((drawn[z], y, x), 0)
 
     def mask(self) -> npt.NDArray[np.bool_] | None:
         """What is drawn, ``(z, y, x)``, or None if that is nothing."""

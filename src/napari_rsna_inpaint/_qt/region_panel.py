@@ -371,12 +371,15 @@ class RegionPanel(QWidget):
 
     def _look(self) -> None:
         preview = self._preview
-        number, view = self.slider.value(), self.view.currentData()
-        self.slider.setEnabled(view == "completion")
-        self.slider_label.setText(f"{number} of {self.slider.maximum()}" if number else "Mean")
+        self._label_slider()
         if preview is not None and preview.open and preview.layer is not None:
-            preview.show(view, number)
+            preview.show(self.view.currentData(), self.slider.value())
             preview.layer.visible = not self.original_button.isChecked()
+
+    def _label_slider(self) -> None:
+        number, last = self.slider.value(), self.slider.maximum()
+        self.slider.setEnabled(self.view.currentData() == "completion")
+        self.slider_label.setText(f"{number} of {last}" if number else "Mean")
 
     def _show_numbers(self, numbers: RegionNumbers) -> None:
         for _, name, words in _ROWS:
@@ -493,7 +496,7 @@ class RegionPanel(QWidget):
             self.original_button.setChecked(False)
             for label in self.numbers.values():
                 label.setText("")
-        self._look()
+        self._label_slider()
         has_result = self._reading.detection is not None
         self.accept_button.setEnabled(self.pending and has_result)
         self.accept_button.setToolTip("" if has_result else _NO_RESULT)

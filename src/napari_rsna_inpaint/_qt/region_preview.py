@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 PREVIEW = "Preview"
 #: What can be looked at, and what it is called.
-VIEWS = {"completion": "Completion", "spread": "Spread", "minimum": "Min. distance"}
+VIEWS = {
+    "completion": "Completion",
+    "spread": "Spread, 0 to 20 HU",
+    "minimum": "Min. distance, 0 to 20 HU",
+}
 #: Fixed display range of the spread and of the minimum completion distance, HU.
 LIMITS_HU = (0.0, 20.0)
 
@@ -88,7 +92,7 @@ class RegionPreview:
                 self.layer.colormap = "gray"
                 self.layer.contrast_limits = self._source.contrast_limits
             else:
-                self.layer.colormap = _amber()
+                self.layer.colormap = _teal()
                 self.layer.contrast_limits = LIMITS_HU
             self.layer.data = image
 
@@ -130,7 +134,7 @@ class RegionPreview:
         }
 
 
-def _amber() -> Colormap:
-    """From clear to bright amber."""
-    stops = np.array([[0.1, 0.05, 0, 0], [0.6, 0.3, 0, 0.8], [1, 0.85, 0.3, 1]])
-    return Colormap(stops, name="amber", display_name="amber")
+def _teal() -> Colormap:
+    """From dark to bright teal; 0, which is outside the region, is clear."""
+    stops = np.array([[0, 0.1, 0.15, 0], [0, 0.1, 0.15, 1], [0, 0.6, 0.6, 1], [0.9, 1, 0.95, 1]])
+    return Colormap(stops, controls=[0, 0.001, 0.5, 1], name="teal", display_name="teal")
