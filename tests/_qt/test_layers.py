@@ -8,7 +8,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_rsna_inpaint._qt import layers
+from napari_rsna_inpaint._qt import layers, tilt
 from napari_rsna_inpaint.detection.result import (
     HEATMAP_LIMITS,
     RESIDUAL_LIMITS_HU,
@@ -75,6 +75,46 @@ def test_tilt_is_not_shown_as_shear_but_the_truth_is_kept(phantom: Phantom) -> N
     assert np.array_equal(kept.affine, volume.affine)
     x, y, z = volume.to_patient((3.5, 47.5, 47.5))
     assert np.allclose(layer.data_to_world((3.5, 47.5, 47.5)), (-z, y, x))
+
+
+def test_letters_come_from_the_affine(phantom: Phantom) -> None:
+    straight = [("H", "F"), ("A", "P"), ("R", "L")]
+    for axes in ((), (0, 1), (0, 2), (1, 2)):
+        assert layers.end_letters(flipped(phantom.volume, axes)) == straight
+    # A little tilt is not worth a second letter.
+    assert layers.end_letters(tilted(phantom.volume, 15)) == straight
+    assert layers.end_letters(tilted(phantom.volume, 25)) == [("Hp", "Fa"), *straight[1:]]
+    turned = replace(phantom.volume, affine=nodding(30) @ phantom.volume.affine)
+    assert layers.end_letters(turned) == [("Ha", "Fp"), ("Af", "Ph"), ("R", "L")]
+
+
+def nodding(degrees: float) -> np.ndarray:
+    """Turn about the left-right axis: the front goes down."""
+    matrix = np.eye(4)
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    matrix[1:3, 1:3] = [[c, -s], [s, c]]
+    return matrix
+
+
+@pytest.mark.parametrize("hidden", [1, 2])
+@pytest.mark.parametrize("axes", [(), (0, 2), (0, 1)])
+def test_across_the_slices_distances_are_those_of_the_patient(
+    phantom: Phantom, axes: tuple[int, ...], hidden: int
+) -> None:
+    volume = flipped(tilted(phantom.volume, 24), axes)
+    layer = Layer.create(*layers.ct_layer(volume))
+    matrix = tilt.upright(volume, hidden)
+    corners = [(0, 0, 0), (7, 0, 0), (7, 95, 0), (7, 0, 95)]
+    shown = np.array([matrix @ (*layer.data_to_world(corner), 1) for corner in corners])
+    x, y, z = np.transpose(volume.to_patient(corners))
+    for axis, place in enumerate((-z, y, x)):
+        in_plane = [corner for corner in range(4) if corners[corner][hidden] == 0]
+        if axis != hidden:
+            moved = shown[in_plane, axis] - shown[0, axis]
+            assert np.allclose(moved, place[in_plane] - place[0])
+    assert np.allclose(shown[:, hidden], [layer.data_to_world(c)[hidden] for c in corners])
+    assert tilt.upright_letters(volume) == [("H", "F"), ("A", "P"), ("R", "L")]
+    assert np.array_equal(tilt.upright(phantom.volume, hidden), np.eye(4))
 
 
 def test_all_layers_share_world_units_and_have_their_names(

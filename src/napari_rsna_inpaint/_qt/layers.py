@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 
@@ -28,9 +29,10 @@ LayerData = tuple[Array, dict[str, Any], str]
 BRAIN_WINDOW_HU = (0.0, 80.0)
 FULL_RANGE_HU = (-1024.0, 3071.0)
 RESULT_NAMES = ("Brain mask", "Inpainted", "Residual", "Heatmap", "Findings")
-#: World direction of the array axes as letters for the low and the high end.
-END_LETTERS = (("S", "I"), ("A", "P"), ("R", "L"))
 
+# Where the patient's axes (LPS) lead, backwards and forwards.
+_PATIENT_LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))
+_OBLIQUE_DEG = 20.0
 _KEY = "rsna_inpaint_volume"
 _SIGN_COLOURS = {"hyper": "#ffd54f", "hypo": "#4dd0e1"}
 
@@ -73,6 +75,25 @@ def geometry(volume: CTVolume) -> dict[str, Any]:
     }
 
 
+def end_letters(volume: CTVolume) -> list[tuple[str, str]]:
+    """Sides of the patient at the low and the high end of each world axis.
+
+    Taken from the direction of the affine. Where that is more than 20 degrees off the
+    patient's axis, a small letter says to which side: ``"Ah"`` is anterior, tilted to the head.
+    """
+    steps = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    signs = [-1.0 if axis in volume.canonical_flips else 1.0 for axis in range(3)]
+    directions = (steps * signs * (-1, 1, 1)).T
+    return [(_side_of_patient(-direction), _side_of_patient(direction)) for direction in directions]
+
+
+def _side_of_patient(direction: npt.NDArray[np.float64]) -> str:
+    first, second, _ = np.argsort(-np.abs(direction))
+    letter, small = (_PATIENT_LETTERS[axis][int(direction[axis] > 0)] for axis in (first, second))
+    tilted = abs(direction[second]) > np.sin(np.deg2rad(_OBLIQUE_DEG))
+    return letter + small.lower() if tilted else letter
+
+
 def layer_volume(layer: Layer | None) -> CTVolume | None:
     """Return the volume a layer belongs to, or None if it is not one of ours."""
     return None if layer is None else layer.metadata.get(_KEY)
@@ -86,7 +107,9 @@ def metadata_volume(metadata: dict[str, Any]) -> CTVolume | None:
 def is_ct(layer: Layer) -> bool:
     """Tell whether a layer still shows the values of its volume."""
     volume = layer_volume(layer)
-    return volume is not None and layer.data is volume.hu
+    # As long as nothing is inpainted, that layer shows the values of the volume, too.
+    ours = layer.name.startswith(RESULT_NAMES)
+    return volume is not None and layer.data is volume.hu and not ours
 
 
 def ct_layer(volume: CTVolume) -> LayerData:
@@ -141,7 +164,7 @@ def _heatmap(volume: CTVolume, array: Array) -> LayerData:
         "colormap": _heat(),
         "contrast_limits": HEATMAP_LIMITS,
         "blending": "translucent_no_depth",
-        "opacity": 0.5,
+        "opacity": 0.35,
         "interpolation2d": "linear",
         **geometry(volume),
     }
