@@ -218,8 +218,8 @@ class RegionPanel(QWidget):
         """What is drawn, ``(z, y, x)`` on the grid of the CT, or None if that is nothing."""
         return self.drawing.mask()
 
-    def _choose_tool(self, tool: str, on: bool) -> None:
-        if on:
+    def _choose_tool(self, tool: str, _checked: bool = False) -> None:
+        if self.tools[tool].isChecked():
             # it is drawn with only if there is something to draw on
             self.tools[tool].setChecked(False)
             self.start_drawing(tool)
