@@ -172,6 +172,12 @@ def test_mouse_and_keys_on_a_real_canvas(make_napari_viewer: Callable, phantom: 
     (label,) = viewer.layers["ROI"].features["label"]
     area = float(label.split()[-2])
     assert area == pytest.approx(np.pi * 30 * 20 / camera.zoom**2, abs=0.6)
+    canvas.drag((0, 20), Qt.MouseButton.LeftButton, start=(40, 20))  # its corner
+    (label,) = viewer.layers["ROI"].features["label"]
+    assert float(label.split()[-2]) == pytest.approx(1.5 * area, abs=1.5)
+    centre = camera.center
+    canvas.drag((0, 15), Qt.MouseButton.LeftButton, start=(-80, -80))
+    assert camera.center != centre, "elsewhere the image is moved"
     canvas.key(Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier)
     assert not {"Ruler", "ROI"} & {layer.name for layer in viewer.layers}
 
@@ -265,6 +271,37 @@ def test_measurements_are_those_of_the_patient(phantom: Phantom, degrees: float)
     sides = volume.affine[:3, 0] * 4, volume.affine[:3, 2] * 20
     assert f"mean {values.mean():.1f}  SD {values.std():.1f} HU" in label
     assert f"{np.linalg.norm(np.cross(*sides)):.0f} mm²" in label
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_ellipse_is_shown_in_its_own_slice_and_in_no_other(phantom: Phantom, axis: int) -> None:
+    viewer = ViewerModel()
+    ct = open_phantom(viewer, phantom)
+    viewer.dims.order = (axis, *(other for other in range(3) if other != axis))
+    steps = viewer.dims.nsteps
+    actions.ellipse_roi(viewer)
+    layer = viewer.layers.selection.active
+    assert layer is not ct
+    across, down = (other for other in range(3) if other != axis)
+    for place in range(8):
+        corners = np.full((4, 3), float(place))
+        corners[:, across], corners[:, down] = (2, 2, 5, 5), (30, 60, 60, 30)
+        layer.data = []
+        world = [ct.data_to_world(corner) for corner in corners]
+        layer.add([layer.world_to_data(corner) for corner in world], shape_type="ellipse")
+        for shown in range(8):
+            viewer.dims.set_point(axis, ct.data_to_world([shown] * 3)[axis])
+            assert bool(len(layer._data_view._mesh.displayed_triangles)) == (shown == place)
+    assert viewer.dims.nsteps == steps, "the sliders keep the steps of the slices"
+
+
+def test_a_box_stays_a_box_when_a_corner_is_moved() -> None:
+    corners = np.array([[3, 0, 0], [3, 4, 0], [3, 4, 6], [3, 0, 6]], float)
+    for kind in ("rectangle", "ellipse"):
+        changed = measure.with_corner(kind, corners, 2, np.array([9.0, 5, 8]), axis=0)
+        assert changed.tolist() == [[3, 0, 0], [3, 5, 0], [3, 5, 8], [3, 0, 8]]
+    changed = measure.with_corner("polygon", corners, 2, np.array([9.0, 5, 8]), axis=0)
+    assert changed.tolist() == [[3, 0, 0], [3, 4, 0], [3, 5, 8], [3, 0, 6]]
 
 
 def test_without_a_ct_the_actions_leave_other_images_alone() -> None:

@@ -12,7 +12,7 @@ from napari.utils.notifications import show_warning
 from napari_rsna_inpaint._qt.navigation import scrolled_axis, step_slices
 from napari_rsna_inpaint._qt.readout import Readout
 from napari_rsna_inpaint._qt.settings import on_change, settings
-from napari_rsna_inpaint._qt.shown import shown_ct
+from napari_rsna_inpaint._qt.shown import is_drawing, shown_ct
 from napari_rsna_inpaint._qt.window import WindowLine, set_window, window_of
 
 _RIGHT_BUTTON = 2
@@ -35,12 +35,6 @@ def remove_habits(viewer: ViewerModel) -> None:
     habits = _installed(viewer)
     if habits is not None:
         habits.remove()
-
-
-def is_drawing(viewer: ViewerModel) -> bool:
-    """Whether the mouse draws in the active layer rather than moving the view."""
-    active = viewer.layers.selection.active
-    return active is not None and str(active.mode) != "pan_zoom"
 
 
 def _installed(viewer: ViewerModel) -> Habits | None:

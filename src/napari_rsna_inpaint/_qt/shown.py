@@ -37,5 +37,11 @@ def same_study(layer: Layer, ct: Layer) -> bool:
     return volume is not None and volume is layer_volume(ct)
 
 
+def is_drawing(viewer: ViewerModel) -> bool:
+    """Whether the mouse draws in the active layer rather than moving the view."""
+    active = viewer.layers.selection.active
+    return active is not None and str(active.mode) != "pan_zoom"
+
+
 def _is_ct_image(layer: Layer) -> TypeGuard[Image]:
     return isinstance(layer, Image) and is_ct(layer)
