@@ -22,6 +22,7 @@ from napari_rsna_inpaint.commands import (
     prepare,
     reinpaint,
     train,
+    verdicts,
     view,
 )
 from napari_rsna_inpaint.errors import ChoiceNeeded, RsnaInpaintError
@@ -40,6 +41,7 @@ COMMANDS = {
     "export-onnx": export_onnx,
     "models": models,
     "bench": bench,
+    "verdicts": verdicts,
 }
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_rsna_inpaint import STATEMENT
 from napari_rsna_inpaint.detection import run
+from napari_rsna_inpaint.detection.identity import input_identity
 from napari_rsna_inpaint.detection.result import Detection, Finding, Maps, SliceResult
 from napari_rsna_inpaint.errors import Cancelled
 from napari_rsna_inpaint.evaluate.phantom import Phantom, head_phantom
@@ -26,6 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents and "gui" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has verdicts and results of its own."""
+    monkeypatch.setenv("RSNA_INPAINT_STORE", str(tmp_path / "verdicts.sqlite"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +69,12 @@ def detection(phantom: Phantom) -> Detection:
             residual=flat,
             heatmap=lesion * np.float32(7.5),
             labels=lesion.astype(np.uint16),
+            minimum_distance=flat,
         ),
         findings=[finding],
         slice_scores=lesion.any(axis=(1, 2)) * np.float32(7.5),
         done=np.ones(len(lesion), bool),
+        run={"statement": STATEMENT, "input": input_identity(volume), "model_sha256": "none"},
     )
 
 

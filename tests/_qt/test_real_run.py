@@ -38,7 +38,8 @@ def test_cancel_is_prompt_the_window_answers_and_a_second_run_completes(
     from napari_rsna_inpaint._qt.study import dock, show_study
 
     viewer = make_napari_viewer(show=True)
-    widget = dock(viewer)
+    station = dock(viewer)
+    widget = station.detect
     volume = head_phantom(1, "subdural", shape=(6, 128, 128), spacing=(5.0, 1.8, 1.8)).volume
     show_study(viewer, volume)
     calls: list[float] = []
@@ -74,5 +75,7 @@ def test_cancel_is_prompt_the_window_answers_and_a_second_run_completes(
     heat = viewer.layers["Heatmap"].data
     assert heat.shape == volume.hu.shape
     assert heat.max() > 0
-    assert np.array_equal(viewer.layers["Brain mask"].data > 0, widget.detection.brain_mask)
-    assert widget.table.rowCount() == len(widget.detection.findings)
+    assert np.array_equal(
+        viewer.layers["Brain mask"].data > 0, station.reading.detection.brain_mask
+    )
+    assert station.findings.table.rowCount() == len(station.reading.detection.findings)

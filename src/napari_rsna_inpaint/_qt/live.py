@@ -11,7 +11,6 @@ from napari_rsna_inpaint._qt.layers import (
     LayerData,
     findings_layer,
     is_ct,
-    key_voxel,
     layer_volume,
     mask_layer,
     running_layers,
@@ -92,13 +91,6 @@ class LiveResult:
         for layer in self._layers.values():
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-
-    def go_to(self, number: int) -> None:
-        """Move to finding ``number`` (from 1) in all planes."""
-        if self.detection is None or not self.wanted:
-            return
-        world = self._source.data_to_world(key_voxel(number, self.detection))
-        self._viewer.dims.set_point(range(3), world)
 
     def _add(self, data: LayerData) -> None:
         layer = Layer.create(*data)

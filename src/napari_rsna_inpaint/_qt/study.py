@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import napari
 from napari.layers import Image
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEventLoop, QTimer
-from qtpy.QtWidgets import QApplication, QFileDialog, QLabel
+from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtWidgets import QApplication, QDockWidget, QFileDialog, QLabel, QMainWindow
 
 from napari_rsna_inpaint._qt.canvas_text import write_on_canvas
-from napari_rsna_inpaint._qt.detect_widget import DetectWidget
+from napari_rsna_inpaint._qt.detect_panel import DetectPanel
+from napari_rsna_inpaint._qt.framing import fit_head
 from napari_rsna_inpaint._qt.layers import FULL_RANGE_HU, ct_layer
 from napari_rsna_inpaint._qt.live import middle_of_brain
 from napari_rsna_inpaint._qt.reader import read_asking
+from napari_rsna_inpaint._qt.settings import settings
+from napari_rsna_inpaint._qt.side_views import SideViews
+from napari_rsna_inpaint._qt.workstation import Workstation
 from napari_rsna_inpaint.errors import Cancelled, RsnaInpaintError
 from napari_rsna_inpaint.volume import CTVolume
 
 _PLUGIN = "napari-rsna-inpaint"
 _DOCK = "Detect anomalies"
+_SIDE_DOCK = "Coronal and sagittal"
+_THEME = "rsna-reading"
 _WINDOW = (1280, 800)
+#: Part of the window's width that the side views take.
+_SIDE_PART = 0.19
+_LIST_WIDTH = 190
 _FILES = "Head CT (*.dcm *.dicom *.ima *.zip *.nii *.nii.gz);;All files (*)"
 
 
@@ -32,7 +42,7 @@ def open_viewer(
     series: str | None = None,
     show: bool = True,
 ) -> napari.Viewer:
-    """Open a window with a study laid out for reading and the dock open.
+    """Open a window with a study laid out for reading.
 
     Parameters
     ----------
@@ -53,9 +63,13 @@ def open_viewer(
     if volume is None and input_path is not None:
         volume = read_asking(input_path, series)
     viewer = napari.Viewer(title="Healthy-brain inpainting", show=show)
-    viewer.theme = "dark"
+    try:
+        viewer.theme = _THEME
+    except ValueError:
+        # napari has not loaded the themes of plugins
+        viewer.theme = "dark"
     viewer.window.resize(*_WINDOW)
-    dock(viewer)
+    lay_out(viewer)
     if show:
         # The canvas must have its final size before a study is fitted into it.
         QApplication.processEvents()
@@ -64,8 +78,8 @@ def open_viewer(
     return viewer
 
 
-def dock(viewer: napari.Viewer) -> DetectWidget:
-    """Return the detection dock of a viewer, opening it if needed."""
+def dock(viewer: napari.Viewer) -> Workstation:
+    """Return the dock of a viewer, opening it if needed."""
     frame, widget = viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCK)
     bar = frame.titleBarWidget()
     # napari appends the plugin's name, which a narrow dock cuts off.
@@ -73,6 +87,35 @@ def dock(viewer: napari.Viewer) -> DetectWidget:
     if title is not None:
         title.setText(_DOCK)
     return widget
+
+
+def lay_out(viewer: napari.Viewer) -> None:
+    """Arrange a window for reading: side views beside the canvas, the dock, a slim layer list.
+
+    napari's layer controls are closed, since they would take a quarter of a small screen; its
+    Window menu brings them back.
+    """
+    main = _itself(viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCK)[0])
+    window = main.parent()
+    assert isinstance(window, QMainWindow)
+    if _SIDE_DOCK in viewer.window.dock_widgets:
+        return
+    docks = {frame.objectName(): frame for frame in window.findChildren(QDockWidget)}
+    controls, layers = docks.get("layer controls"), docks.get("layer list")
+    if controls is not None and layers is not None:
+        controls.hide()
+        window.resizeDocks([layers], [_LIST_WIDTH], Qt.Orientation.Horizontal)
+    if settings().side_views:
+        views = SideViews(_itself(viewer))
+        frame = _itself(viewer.window.add_dock_widget(views, name=_SIDE_DOCK, area="right"))
+        window.splitDockWidget(frame, main, Qt.Orientation.Horizontal)
+        widths = [round(_SIDE_PART * window.width()), dock(viewer).minimumWidth()]
+        window.resizeDocks([frame, main], widths, Qt.Orientation.Horizontal)
+
+
+def _itself(thing: Any) -> Any:
+    """What is behind the proxy that napari gives to the commands of a menu; Qt takes no proxy."""
+    return getattr(thing, "__wrapped__", thing)
 
 
 def show_study(viewer: napari.Viewer, volume: CTVolume) -> Image:
@@ -86,7 +129,7 @@ def show_study(viewer: napari.Viewer, volume: CTVolume) -> Image:
     viewer.dims.order = (0, 1, 2)
     middle = (middle_of_brain(volume), *(n // 2 for n in volume.hu.shape[1:]))
     viewer.dims.set_point(range(3), layer.data_to_world(middle))
-    viewer.reset_view()
+    fit_head(viewer, layer)
     return layer
 
 
@@ -110,7 +153,7 @@ def _open(viewer: napari.Viewer, path: str) -> None:
         show_error(str(error))
         return
     if volume is not None:
-        dock(viewer)
+        lay_out(viewer)
         show_study(viewer, volume)
 
 
@@ -136,15 +179,16 @@ def run_demo(volume: CTVolume, screenshot: Path | None = None, protocol: str = "
     """
     viewer = open_viewer(volume=volume)
     widget = dock(viewer)
-    widget.protocol.setCurrentText(protocol)
-    widget.settled.connect(lambda _complete: widget.show_finding(1))
+    panel = widget.detect
+    panel.protocol.setCurrentText(protocol)
+    panel.settled.connect(lambda _complete: widget.next_finding())
     if screenshot is None:
-        widget.start()
+        panel.start()
         napari.run()
         return
     try:
-        if not _run_to_the_end(widget):
-            raise widget.error or RsnaInpaintError(widget.message.text())
+        if not _run_to_the_end(panel):
+            raise panel.error or RsnaInpaintError(panel.message.text())
         # Layout and canvas settle over a few turns of the event loop.
         loop = QEventLoop()
         QTimer.singleShot(1000, loop.quit)
@@ -154,7 +198,7 @@ def run_demo(volume: CTVolume, screenshot: Path | None = None, protocol: str = "
         viewer.close()
 
 
-def _run_to_the_end(widget: DetectWidget) -> bool:
+def _run_to_the_end(panel: DetectPanel) -> bool:
     """Detect while the window lives on; Ctrl+C stops it.
 
     Returns
@@ -172,22 +216,22 @@ def _run_to_the_end(widget: DetectWidget) -> bool:
 
     def interrupt(*_: object) -> None:
         interrupted.append(True)
-        widget.cancel()
+        panel.cancel()
 
-    widget.settled.connect(settle)
+    panel.settled.connect(settle)
     # Python handles signals only when it runs, so it is woken now and then.
     pulse = QTimer()
     pulse.timeout.connect(lambda: None)
     pulse.start(200)
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        widget.start()
-        if not outcome and widget.running:
+        panel.start()
+        if not outcome and panel.running:
             loop.exec()
     finally:
         signal.signal(signal.SIGINT, before)
         pulse.stop()
-        widget.settled.disconnect(settle)
+        panel.settled.disconnect(settle)
     if interrupted:
         raise Cancelled
     return outcome == [True]

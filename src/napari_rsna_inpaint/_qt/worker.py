@@ -99,3 +99,57 @@ def _foreseen(name: str, error: Exception) -> RsnaInpaintError:
         reason = text[0] if text else type(error).__name__
         sentence = f"The {name} stopped because of an unexpected error: {reason}"
     return RsnaInpaintError(sentence, details="".join(traceback.format_exception(error)))
+
+
+class Errand(QObject):
+    """A job that is run for a widget; what it brings is dropped once the widget is gone.
+
+    Parameters
+    ----------
+    owner
+        The widget, in whose thread the functions are called.
+    job
+        Is started.
+    then, failed
+        Called with the result, unless it was cancelled, or with the error.
+    report
+        Called with whatever the work reports.
+
+    Signals
+    -------
+    ended
+        In any case, after the functions were called.
+    """
+
+    ended = Signal()
+
+    def __init__(
+        self,
+        owner: QObject,
+        job: Job,
+        then: Callable[[Any], None],
+        failed: Callable[[RsnaInpaintError], None],
+        report: Report = lambda _told: None,
+    ) -> None:
+        # Being a child, it ends with the widget, and Qt then delivers nothing more to it.
+        super().__init__(owner)
+        self._job = job
+        self._then, self._failed, self._report = then, failed, report
+        job.progressed.connect(self._on_progress)
+        job.finished.connect(self._on_finished)
+        job.failed.connect(self._on_failed)
+        job.start()
+
+    def _on_progress(self, told: Any) -> None:
+        self._report(told)
+
+    def _on_finished(self, result: Any, cancelled: bool) -> None:
+        if not cancelled:
+            self._then(result)
+        self.ended.emit()
+        self.deleteLater()
+
+    def _on_failed(self, error: RsnaInpaintError) -> None:
+        self._failed(error)
+        self.ended.emit()
+        self.deleteLater()

@@ -20,15 +20,15 @@ class Reason:
 #: In the order in which they are offered.
 REASONS = (
     Reason("calcification", "1", "Calcification"),
-    Reason("falx-tentorium-sinus", "2", "Falx, tentorium or sinus"),
-    Reason("choroid-pineal", "3", "Choroid plexus or pineal gland"),
-    Reason("partial-volume-bone", "4", "Partial volume or bone"),
-    Reason("streak", "5", "Streak or beam hardening"),
+    Reason("falx-tentorium-sinus", "2", "Falx, tentorium, sinus"),
+    Reason("choroid-pineal", "3", "Choroid, pineal"),
+    Reason("partial-volume-bone", "4", "Partial volume, bone"),
+    Reason("streak", "5", "Streak"),
     Reason("motion", "6", "Motion"),
     Reason("cyst", "7", "Cyst"),
-    Reason("atrophy-csf", "8", "Atrophy or CSF"),
-    Reason("post-operative", "9", "After surgery or hardware"),
-    Reason("wrong-anatomy", "0", "Wrong anatomy or edge of the field"),
+    Reason("atrophy-csf", "8", "Atrophy, CSF"),
+    Reason("post-operative", "9", "Post-op, hardware"),
+    Reason("wrong-anatomy", "0", "Wrong anatomy"),
     Reason("noise", "N", "Noise"),
     Reason("other", "O", "Other"),
 )

@@ -1,0 +1,290 @@
+"""Choose how to look for anomalies, start, watch, stop."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_rsna_inpaint._qt.detect_job import Progress, detect_job
+from napari_rsna_inpaint._qt.layers import is_ct, layer_volume
+from napari_rsna_inpaint._qt.live import LiveResult
+from napari_rsna_inpaint._qt.message import Message
+from napari_rsna_inpaint._qt.reading import Reading
+from napari_rsna_inpaint._qt.settings import settings
+from napari_rsna_inpaint._qt.worker import Job
+from napari_rsna_inpaint.detection.names import detectors, protocols
+from napari_rsna_inpaint.detection.result import Detection
+from napari_rsna_inpaint.errors import RsnaInpaintError
+
+_DEVICES = (
+    ("auto", "A graphics card if there is one"),
+    ("cpu", "The processor"),
+    ("cuda", "An NVIDIA graphics card"),
+)
+_NO_CT = "Open a CT study first: File > IO Utilities > Open CT study, or a sample."
+
+
+class DetectPanel(QWidget):
+    """Run a detection on a CT layer.
+
+    Signals
+    -------
+    started
+        A run began; earlier results are gone from the viewer.
+    settled
+        The run ended: True with a complete result, else False.
+    """
+
+    started = Signal()
+    settled = Signal(bool)
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__()
+        self._reading = reading
+        self._viewer = reading.viewer
+        self._job: Job | None = None
+        self._result: LiveResult | None = None
+        #: Why the last run failed.
+        self.error: RsnaInpaintError | None = None
+        self._begun = 0.0
+        self._done_then = 0
+
+        chosen = settings()
+        self.source = QComboBox()
+        # A long description must not widen the dock.
+        self.source.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.detector = _choices((name, "") for name in detectors())
+        self.protocol = _choices(protocols().items())
+        self.protocol.setCurrentText(chosen.protocol)
+        self.device = _choices(_DEVICES)
+        self.device.setCurrentText(chosen.device)
+        self.start_button = QPushButton("Detect")
+        self.cancel_button = QPushButton("Cancel")
+        self.bar = QProgressBar()
+        self.message = Message()
+        self._lay_out()
+
+        self.source.currentIndexChanged.connect(self._choose)
+        self.start_button.clicked.connect(self.start)
+        self.cancel_button.clicked.connect(self.cancel)
+        for event in ("inserted", "removed", "reordered"):
+            getattr(self._viewer.layers.events, event).connect(self._list_sources)
+        self._set_running(False)
+        self._introduce()
+        self._list_sources()
+
+    def _lay_out(self) -> None:
+        more = QToolButton()
+        more.setText("Options")
+        more.setCheckable(True)
+        more.setToolTip("Detector and device")
+        run = QHBoxLayout()
+        for widget, stretch in (
+            (self.protocol, 2),
+            (self.start_button, 2),
+            (self.cancel_button, 2),
+            (more, 0),
+        ):
+            run.addWidget(widget, stretch)
+        options = QWidget()
+        form = QFormLayout(options)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Detector", self.detector)
+        form.addRow("Device", self.device)
+        options.setVisible(False)
+        more.toggled.connect(options.setVisible)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.source)
+        layout.addLayout(run)
+        layout.addWidget(options)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.message)
+
+    def options(self) -> dict[str, Any]:
+        """How a detection would be run now, as for ``detect``."""
+        return {
+            "detector": self.detector.currentText(),
+            "protocol": self.protocol.currentText(),
+            "device": self.device.currentText(),
+        }
+
+    def start(self) -> None:
+        """Begin a detection with the chosen settings."""
+        source = self.source.currentData()
+        if self._job is not None:
+            return
+        if source is None or not is_ct(source):
+            self.message.say(_NO_CT)
+            return
+        self._reading.read(source)
+        self._reading.show(None)
+        self.started.emit()
+        self._result = LiveResult(self._viewer, source)
+        self._result.begin()
+        job = detect_job(self._result.volume, self.options())
+        job.progressed.connect(self._on_progress)
+        job.finished.connect(self._on_finished)
+        job.failed.connect(self._on_failed)
+        self.destroyed.connect(job.cancel)
+        self._job = job
+        self.error = None
+        self._begun = 0.0
+        self._set_running(True)
+        self.bar.reset()
+        self.bar.setRange(0, 0)
+        self.message.say("Preparing …")
+        job.start()
+
+    def cancel(self) -> None:
+        """Stop a running detection; what is finished is kept."""
+        if self._job is not None:
+            self._job.cancel()
+            self.cancel_button.setEnabled(False)
+            self.message.say("Stopping …")
+
+    def restore(self, detection: Detection) -> None:
+        """Show a result that was computed before for the CT that is read."""
+        source = self._reading.source
+        if self._job is None and source is not None and self._reading.still(source):
+            self._result = LiveResult(self._viewer, source)
+            self._result.begin()
+            self._result.finish(detection)
+            self._reading.show(detection)
+
+    @property
+    def running(self) -> bool:
+        """Whether a detection is under way."""
+        return self._job is not None
+
+    def _on_progress(self, progress: Progress) -> None:
+        done, total, part = progress
+        if self._job is None or self._result is None:
+            return
+        if not self._result.wanted:
+            self._job.cancel()
+            return
+        if part is not None:
+            self._result.update(part)
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        now = time.monotonic()
+        if not self._begun:
+            self._begun, self._done_then = now, done
+        elif done > self._done_then and self.cancel_button.isEnabled():
+            left = (now - self._begun) / (done - self._done_then) * (total - done)
+            self.message.say(f"Running, {_duration(left)} left")
+
+    def _on_finished(self, detection: Detection | None, cancelled: bool) -> None:
+        result = self._end_job()
+        if result is None:
+            return
+        complete = False
+        if not result.wanted:
+            result.discard()
+            self.message.say("The CT was closed or changed, so its result was dropped.")
+        elif detection is None or not detection.done.any():
+            result.discard()
+            self.message.say("Stopped before the first slice was finished.")
+        else:
+            complete = not cancelled
+            result.finish(detection)
+            self.message.say(_summary(detection, cancelled))
+            self._reading.show(detection)
+        self._follow()
+        self.settled.emit(complete)
+
+    def _on_failed(self, error: RsnaInpaintError) -> None:
+        result = self._end_job()
+        if result is not None:
+            result.discard()
+        self.error = error
+        self.message.complain(error)
+        self._follow()
+        self.settled.emit(False)
+
+    def _end_job(self) -> LiveResult | None:
+        self._job = None
+        self._set_running(False)
+        return self._result
+
+    def _set_running(self, running: bool) -> None:
+        for widget in (self.source, self.detector, self.protocol, self.device):
+            widget.setEnabled(not running)
+        self.start_button.setVisible(not running)
+        self.start_button.setEnabled(not running and self.source.count() > 0)
+        self.cancel_button.setVisible(running)
+        self.cancel_button.setEnabled(running)
+        self.bar.setVisible(running)
+
+    def _list_sources(self, _event: Any = None) -> None:
+        """Offer the CT layers; the one opened last is read, unless a run is under way."""
+        layers = [layer for layer in reversed(self._viewer.layers) if is_ct(layer)]
+        known = [self.source.itemData(row) for row in range(self.source.count())]
+        if layers == known:
+            return
+        before = self.source.currentData()
+        new = [layer for layer in layers if layer not in known]
+        wanted = new[0] if new and not self.running else before
+        self.source.blockSignals(True)
+        self.source.clear()
+        for layer in layers:
+            volume = layer_volume(layer)
+            words = volume.description if volume is not None else ""
+            self.source.addItem(f"{layer.name}  {words}".strip(), layer)
+        self.source.setCurrentIndex(max(self.source.findData(wanted), 0))
+        self.source.blockSignals(False)
+        if not self.running:
+            self._set_running(False)
+            self._choose()
+
+    def _choose(self, _row: int = -1) -> None:
+        """Read the chosen CT, and say what was noticed when it was opened."""
+        if not self.running and self.source.currentData() is not self._reading.source:
+            self._introduce()
+            self._follow()
+
+    def _follow(self) -> None:
+        self._reading.read(self.source.currentData())
+
+    def _introduce(self) -> None:
+        volume = layer_volume(self.source.currentData())
+        notes = [] if volume is None else [note.message for note in volume.notes]
+        self.message.say(_NO_CT if volume is None else "\n".join(notes))
+
+
+def _choices(items: Any) -> QComboBox:
+    box = QComboBox()
+    for row, (name, hint) in enumerate(items):
+        box.addItem(name)
+        box.setItemData(row, hint, Qt.ItemDataRole.ToolTipRole)
+    return box
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {max(1, round(seconds / 5)) * 5} s"
+    return f"about {round(seconds / 60)} min"
+
+
+def _summary(detection: Detection, cancelled: bool) -> str:
+    count = len(detection.findings)
+    words = f"{count} finding{'' if count == 1 else 's'}" if count else "No finding"
+    if cancelled:
+        words += f" in the {int(detection.done.sum())} slices finished before it was stopped"
+    return words + "."

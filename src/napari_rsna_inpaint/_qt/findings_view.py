@@ -1,0 +1,76 @@
+"""The layer ``Findings``: outlines in the colour of the verdict, with all that is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_rsna_inpaint._qt.findings_list import Entry
+from napari_rsna_inpaint.casebook import Drawn
+from napari_rsna_inpaint.detection.planes import Index, Planes
+from napari_rsna_inpaint.volume import Array
+
+
+def colour(layer: Labels, entries: list[Entry]) -> None:
+    """Outline the listed regions, and only these."""
+    colours: dict[int | None, Any] = {0: "transparent", None: "transparent"}
+    colours |= {entry.label: entry.colour for entry in entries}
+    layer.colormap = DirectLabelColormap(color_dict=colours)
+    layer.features = _features(entries)
+
+
+def _features(entries: list[Entry]) -> dict[str, list[Any]]:
+    """Columns of the table of features; the first row stands for the background."""
+    rows = sorted(entries, key=lambda entry: entry.label)
+    columns: dict[str, list[Any]] = {
+        "index": [0, *(row.label for row in rows)],
+        "id": ["", *(row.id for row in rows)],
+        "slices": ["", *("{}-{}".format(*(z + 1 for z in row.finding.slices)) for row in rows)],
+        "side": ["", *(row.side for row in rows)],
+        "volume_ml": [np.nan, *(round(row.finding.volume_ml, 2) for row in rows)],
+        "area_mm2": [np.nan, *(round(row.finding.area_mm2, 1) for row in rows)],
+        "mean_hu": [np.nan, *(round(row.finding.mean_hu, 1) for row in rows)],
+        "residual_hu": [np.nan, *(round(row.finding.mean_residual_hu, 1) for row in rows)],
+        "sign": ["", *(row.finding.sign for row in rows)],
+        "scales_mm": ["", *(" ".join(f"{s:g}" for s in row.finding.scales) for row in rows)],
+        "score": [np.nan, *(round(row.score, 3) for row in rows)],
+        "verdict": ["", *(row.word for row in rows)],
+        "reason": ["", *((row.verdict and row.verdict.reason) or "" for row in rows)],
+        "note": ["", *((row.verdict and row.verdict.note) or "" for row in rows)],
+    }
+    return columns
+
+
+def key_voxel(labels: Array, entry: Entry) -> tuple[int, int, int]:
+    """Index ``(z, y, x)`` of the middle of a region where its area is largest."""
+    z0, y0, x0, z1, y1, x1 = entry.finding.bbox
+    box = np.asarray(labels[z0:z1, y0:y1, x0:x1]) == entry.label
+    z = int(box.sum(axis=(1, 2)).argmax())
+    y, x = np.argwhere(box[z]).mean(axis=0) if box.any() else (0, 0)
+    return z0 + z, round(y0 + y), round(x0 + x)
+
+
+def with_drawn(labels: Array, first: int, drawn: list[Drawn]) -> Array:
+    """Labels with the regions that a reader drew, numbered from ``first``.
+
+    ``labels`` are not changed: an array is copied, planes are laid over.
+    """
+    if not drawn:
+        return labels
+    if isinstance(labels, np.ndarray):
+        out = labels.copy()
+        for number, one in enumerate(drawn, start=first):
+            out[one.region] = number
+        return out
+
+    def compute(z: int, rows: Index, columns: Index) -> npt.NDArray:
+        plane = np.array(labels[z])
+        for number, one in enumerate(drawn, start=first):
+            plane[one.region[z]] = number
+        return plane[rows][:, columns]
+
+    return Planes(labels.shape, labels.dtype, compute)

@@ -1,0 +1,485 @@
+"""The dock "Detect anomalies": look, walk through the findings, judge, complete regions anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels, Layer
+from napari.viewer import Viewer
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QHideEvent
+from qtpy.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
+
+from napari_rsna_inpaint import STATEMENT
+from napari_rsna_inpaint._qt import findings_view
+from napari_rsna_inpaint._qt.actions import bind_keys, perform
+from napari_rsna_inpaint._qt.canvas_text import write_on_canvas
+from napari_rsna_inpaint._qt.detect_panel import DetectPanel
+from napari_rsna_inpaint._qt.findings_list import Entry, entries
+from napari_rsna_inpaint._qt.findings_panel import FindingsPanel
+from napari_rsna_inpaint._qt.habits import install_habits
+from napari_rsna_inpaint._qt.help_panel import HelpPanel
+from napari_rsna_inpaint._qt.layers import layer_volume
+from napari_rsna_inpaint._qt.opening import ANONYMOUS, PLUGIN, Opened, opening_job
+from napari_rsna_inpaint._qt.reading import Reading
+from napari_rsna_inpaint._qt.region_panel import RegionPanel
+from napari_rsna_inpaint._qt.settings import settings
+from napari_rsna_inpaint._qt.terms import Terms
+from napari_rsna_inpaint._qt.worker import Errand, Job, Report
+from napari_rsna_inpaint.casebook import Casebook
+from napari_rsna_inpaint.detection.drawn import drawn_finding
+from napari_rsna_inpaint.detection.edits import Edit
+from napari_rsna_inpaint.detection.result import Finding
+from napari_rsna_inpaint.errors import RsnaInpaintError
+from napari_rsna_inpaint.learning.features import finding_features
+from napari_rsna_inpaint.store import Event, Store
+from napari_rsna_inpaint.volume import CTVolume
+
+# All columns of the table and its scroll bar fit.
+_WIDTH = 350
+#: Where the reader is, is kept this long after the last movement.
+_SETTLE_MS = 400
+
+
+class Workstation(QWidget):
+    """Everything that one reader needs for the study in one viewer.
+
+    Its methods without arguments are the actions that keys, buttons and the command palette
+    perform (see `actions`).
+
+    Attributes
+    ----------
+    reading
+        The study and its result.
+    detect, findings, region
+        The panels.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._store: Store | None = None
+        self._case: Casebook | None = None
+        self._opened: Opened | None = None
+        self._no_store = _OPENING
+        self._hidden: list[Layer] = []
+        self._entries: list[Entry] = []
+        self._seen_since = time.time()
+        self._pending = 0
+        self.reading = Reading(napari_viewer)
+        self.detect = DetectPanel(self.reading)
+        self.findings = FindingsPanel()
+        self.region = RegionPanel(self.reading, self._region_options)
+        self.keys = HelpPanel()
+        self.terms = Terms()
+        self._settling = QTimer(self)
+        self._settling.setSingleShot(True)
+        self._settling.setInterval(_SETTLE_MS)
+        self._lay_out()
+        self._connect()
+        bind_keys(napari_viewer)
+        install_habits(napari_viewer)
+        write_on_canvas(napari_viewer)
+        self._turn_to_study()
+
+    def _lay_out(self) -> None:
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        for panel, name in (
+            (self.findings, "Findings"),
+            (self.region, "Region"),
+            (self.keys, "Keys"),
+        ):
+            self.tabs.addTab(panel, name)
+        notice = QLabel(STATEMENT)
+        notice.setWordWrap(True)
+        notice.setStyleSheet("color: #90a4ae; font-size: 11px;")
+        self.setMinimumWidth(_WIDTH)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(4)
+        layout.addWidget(self.detect)
+        layout.addWidget(self.terms)
+        layout.addWidget(self.tabs, 1)
+        layout.addWidget(notice)
+
+    def _connect(self) -> None:
+        self.reading.study_changed.connect(self._turn_to_study)
+        self.reading.result_changed.connect(self._turn_to_result)
+        self.detect.started.connect(self._show_terms)
+        self.terms.understood.connect(self._keep_terms)
+        self.findings.chosen.connect(self.show_finding)
+        self.findings.wanted.connect(self._wanted)
+        self.findings.reason_given.connect(lambda code: self._decide("rejected", code))
+        self.findings.noted.connect(self._note)
+        self.findings.key_pressed.connect(lambda key: perform(self._viewer, key))
+        self.findings.further_wanted.connect(lambda _on: self._list())
+        self.region.accepted.connect(self._keep_edit)
+        self.region.message.connect(self.detect.message.say)
+        self._settling.timeout.connect(self._keep_place)
+        self._viewer.dims.events.point.connect(self._moved)
+
+    # ---- the study and its result -------------------------------------------------------
+
+    def _turn_to_study(self) -> None:
+        """Look up what is known of the study, in the background."""
+        self._case = self._opened = None
+        self._no_store = _OPENING
+        self._fill([])
+        volume = self.reading.volume
+        if volume is None:
+            return
+        self._show_only(volume)
+        source = self.reading.source
+        job = opening_job(volume, self._store, settings())
+        self._run(
+            job,
+            lambda opened: self._on_opened(source, opened),
+            lambda error: self._on_not_opened(source, error),
+        )
+
+    def _show_only(self, volume: CTVolume) -> None:
+        """Hide the layers of other studies; what was hidden so of this one comes back."""
+        for layer in self._viewer.layers:
+            of = layer_volume(layer)
+            if of is not None and of is not volume and layer.visible:
+                layer.visible = False
+                self._hidden.append(layer)
+        for layer in self._hidden:
+            if layer_volume(layer) is volume:
+                layer.visible = True
+        self._hidden = [one for one in self._hidden if layer_volume(one) is not volume]
+
+    def _on_not_opened(self, source: Any, error: RsnaInpaintError) -> None:
+        if self.reading.still(source):
+            self._no_store = f"Verdicts cannot be kept: {error}"
+
+    def _on_opened(self, source: Any, opened: Opened) -> None:
+        self._store = opened.store
+        if not self.reading.still(source):
+            return
+        self._case, self._opened, self._no_store = opened.casebook, opened, ""
+        if self.reading.detection is not None:
+            self._begin()
+            return
+        if opened.problem:
+            self.detect.message.say(opened.problem)
+        if opened.run is not None and opened.detection is not None and not self.detect.running:
+            self._case.run = opened.run
+            self.detect.restore(opened.detection)
+            self._return_to_place()
+
+    def _turn_to_result(self) -> None:
+        if self.reading.detection is not None and self._case is not None:
+            self._begin()
+        else:
+            self._list()
+
+    def _begin(self) -> None:
+        """Take up a result: as soon as it is in the store, it can be judged."""
+        detection, volume, case = self.reading.detection, self.reading.volume, self._case
+        assert detection is not None
+        assert volume is not None
+        assert case is not None
+
+        def compute(report: Report, _cancelled: Callable[[], bool]) -> None:
+            run = case.begin(detection, lambda: finding_features(volume, detection))
+            report(run)
+            case.keep_images(run, detection, volume)
+
+        self._run(Job("saving of the result", compute), report=lambda _run: self._list())
+        self._list()
+
+    @property
+    def opened(self) -> bool:
+        """Whether what was known of the study has been looked up."""
+        return self._no_store != _OPENING
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is looked up or saved in the background."""
+        return self._pending > 0
+
+    # ---- the list ----------------------------------------------------------------------
+
+    def _list(self) -> None:
+        """Show all regions with what was decided on them, in the list and on the canvas."""
+        detection, volume = self.reading.detection, self.reading.volume
+        if detection is None or volume is None:
+            self._fill([])
+            return
+        drawn = [] if self._case is None else self._case.drawn()
+        self._entries = entries(
+            detection,
+            volume,
+            drawn,
+            {} if self._case is None else self._case.verdicts(),
+            further=self.findings.further.isChecked(),
+            scores={},
+        )
+        self._fill(self._entries)
+        layer = self.reading.layer("Findings")
+        if isinstance(layer, Labels):
+            images = detection if detection.fits_memory else detection.maps
+            first = len(detection.findings) + len(detection.further) + 1
+            labels = findings_view.with_drawn(images.labels, first, drawn)
+            if layer.data is not labels:
+                layer.data = labels
+            findings_view.colour(layer, self._entries)
+
+    def _fill(self, listed: list[Entry]) -> None:
+        self._entries = listed
+        detection = self.reading.detection
+        self.findings.fill(listed, 0 if detection is None else len(detection.further))
+        if detection is None:
+            self.findings.say("No result yet: press Detect.")
+        self.findings.show_entry(self._current)
+
+    @property
+    def _current(self) -> Entry | None:
+        """The entry that is looked at."""
+        return next((one for one in self._entries if one.id == self.reading.finding), None)
+
+    def show_finding(self, finding: str) -> None:
+        """Go to a finding in all views."""
+        entry = next((one for one in self._entries if one.id == finding), None)
+        if entry is None:
+            return
+        self._seen_since = time.time()
+        self.reading.look_at(finding)
+        self.findings.show_entry(entry)
+        layer = self.reading.layer("Findings")
+        if layer is not None:
+            self.reading.go_to(findings_view.key_voxel(layer.data, entry))
+        self._settling.start()
+
+    def _wanted(self, button: str) -> None:
+        act = {"previous": self.previous_finding, "next": self.next_finding}.get(button)
+        (act or getattr(self, button))()
+
+    def next_finding(self) -> None:
+        """Go to the next finding of the list."""
+        self._step(1)
+
+    def previous_finding(self) -> None:
+        """Go to the finding before."""
+        self._step(-1)
+
+    def _step(self, by: int) -> None:
+        if not self._entries:
+            return
+        ids = [entry.id for entry in self._entries]
+        at = ids.index(self.reading.finding) if self.reading.finding in ids else None
+        row = (0 if by > 0 else -1) if at is None else (at + by) % len(ids)
+        self.show_finding(ids[row])
+
+    # ---- verdicts ----------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """Accept the current finding."""
+        self._decide("accepted")
+
+    def reject(self) -> None:
+        """Reject the current finding: asks for the reason."""
+        if self._current is not None:
+            self.tabs.setCurrentWidget(self.findings)
+            self.findings.reasons.ask()
+
+    def unsure(self) -> None:
+        """Leave the current finding undecided, on purpose."""
+        self._decide("unsure")
+
+    def supplement(self) -> None:
+        """Turn the drawn region into a finding; without one, begin to draw."""
+        region = self.region.region_mask()
+        detection, volume, case = self.reading.detection, self.reading.volume, self._case
+        if detection is None or volume is None or case is None:
+            self.detect.message.say("There is no result to add to yet: press Detect first.")
+        elif region is None:
+            self.tabs.setCurrentWidget(self.region)
+            self.region.start_drawing("paint")
+            self.detect.message.say("Draw what was missed, then press S again.")
+        elif self._guarded(lambda: case.supplement(self._drawn(region), region)):
+            self.region.clear()
+            self.tabs.setCurrentWidget(self.findings)
+            self._list()
+            self.show_finding(self._entries[-1].id)
+
+    def _drawn(self, region: npt.NDArray[np.bool_]) -> Finding:
+        detection, volume = self.reading.detection, self.reading.volume
+        assert detection is not None
+        assert volume is not None
+        images = detection if detection.fits_memory else detection.maps
+        return drawn_finding("S1", region, volume, images.residual)
+
+    def undo(self) -> None:
+        """Take back what was decided last: a verdict, a remark, a drawn region, a completion."""
+        case = self._case
+        if case is None or case.run is None:
+            return
+        undone: list[Event | None] = []
+        if not self._guarded(lambda: undone.append(case.undo())):
+            return
+        event = undone[0]
+        if event is None:
+            self.detect.message.say("There is nothing to take back.")
+            return
+        if event.kind == "edit":
+            self._guarded(lambda: self.region.undo_edit(case.edit_of(event)))
+        self._list()
+        if event.finding in [entry.id for entry in self._entries]:
+            self.show_finding(event.finding)
+        self.detect.message.say(f"Taken back: {_UNDONE[event.kind]}.")
+
+    def _decide(self, verdict: str, reason: str | None = None) -> None:
+        """Put a verdict on disk, then show it and go on to the next open finding."""
+        entry, case = self._current, self._case
+        if case is None or entry is None:
+            self.detect.message.say(
+                self._no_store or "Choose a finding first: click one, or press N."
+            )
+            return
+        note = "" if entry.verdict is None else entry.verdict.note
+        if not self._guarded(
+            lambda: case.decide(
+                entry.id, verdict, reason=reason, note=note, opened=self._seen_since
+            )
+        ):
+            return
+        self._list()
+        rows = [one.id for one in self._entries]
+        at = rows.index(entry.id)
+        around = self._entries[at + 1 :] + self._entries[:at]
+        following = next((one for one in around if not one.word), None)
+        self.show_finding(entry.id if following is None else following.id)
+
+    def _note(self, text: str) -> None:
+        entry, case = self._current, self._case
+        if entry is not None and case is not None:
+            self._guarded(lambda: case.note(entry.id, text))
+            self._list()
+
+    # ---- completing a region ------------------------------------------------------------
+
+    def reinpaint(self) -> None:
+        """Complete the drawn region anew."""
+        self.tabs.setCurrentWidget(self.region)
+        self.region.reinpaint()
+
+    def accept_preview(self) -> None:
+        """Take the completion over into the result."""
+        self.region.accept()
+
+    def discard_preview(self) -> None:
+        """Drop the completion."""
+        self.region.discard()
+
+    def sweep(self) -> None:
+        """Open the dock with the threshold sweep."""
+        self._viewer.window.add_plugin_dock_widget(PLUGIN, "Threshold sweep")
+
+    def show_help(self) -> None:
+        """List all keys."""
+        self.tabs.setCurrentWidget(self.keys)
+
+    def _keep_edit(self, edit: Edit) -> None:
+        case = self._case
+        if case is None or not self._guarded(lambda: case.edit(edit)):
+            self.region.undo_edit(edit)
+
+    def _region_options(self) -> dict[str, Any]:
+        options = self.detect.options()
+        del options["detector"]
+        return {**options, "model": None, "backend": "torch", "samples": settings().completions}
+
+    # ---- terms, place, errors -----------------------------------------------------------
+
+    def _terms_key(self, opened: Opened) -> str:
+        return f"terms:{opened.model}:{settings().reader or ANONYMOUS}"
+
+    def _show_terms(self) -> None:
+        opened = self._opened
+        if opened is not None and not opened.store.setting(self._terms_key(opened)):
+            self.terms.show_terms(opened.model, opened.licence)
+
+    def _keep_terms(self) -> None:
+        opened = self._opened
+        if opened is not None:
+            self._guarded(lambda: opened.store.set_setting(self._terms_key(opened), True))
+
+    def _moved(self, _event: Any = None) -> None:
+        self._settling.start()
+
+    def _keep_place(self) -> None:
+        case, source = self._case, self.reading.source
+        if case is None or not self.reading.still(source):
+            return
+        assert source is not None
+        place = {
+            "finding": self.reading.finding,
+            "point_mm": [float(one) for one in self._viewer.dims.point],
+            "window_hu": [float(one) for one in source.contrast_limits],
+            "further": self.findings.further.isChecked(),
+        }
+        self._guarded(lambda: case.leave_at(place))
+
+    def _return_to_place(self) -> None:
+        place = None if self._case is None else self._case.place()
+        source = self.reading.source
+        if place is None or source is None:
+            return
+        self.findings.further.setChecked(place["further"])
+        source.contrast_limits = place["window_hu"]
+        self._viewer.dims.set_point(range(3), place["point_mm"])
+        entry = next((one for one in self._entries if one.id == place["finding"]), None)
+        if entry is not None:
+            self.reading.look_at(entry.id)
+            self.findings.show_entry(entry)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
+        """Remember where the reader is when the window goes."""
+        if self._settling.isActive():
+            self._settling.stop()
+            self._keep_place()
+        super().hideEvent(event)
+
+    def _guarded(self, act: Callable[[], Any]) -> bool:
+        """Do something that may fail; say why it did. Returns whether it was done."""
+        try:
+            act()
+        except RsnaInpaintError as error:
+            self.detect.message.complain(error)
+            return False
+        return True
+
+    def _run(
+        self,
+        job: Job,
+        then: Callable[[Any], None] = lambda _result: None,
+        failed: Callable[[RsnaInpaintError], None] = lambda _error: None,
+        report: Report = lambda _told: None,
+    ) -> None:
+        """Run a short job of the dock's own; its errors are said."""
+
+        def complain(error: RsnaInpaintError) -> None:
+            self.detect.message.complain(error)
+            failed(error)
+
+        def end() -> None:
+            self._pending -= 1
+
+        self._pending += 1
+        Errand(self, job, then, complain, report).ended.connect(end)
+
+
+_OPENING = "The study is still being looked up: try again in a moment."
+_UNDONE = {
+    "verdict": "the verdict",
+    "note": "the remark",
+    "supplement": "the drawn region",
+    "edit": "the completion of the region",
+}
