@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,14 @@ from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.evaluate.phantom import Phantom
 
 pytestmark = pytest.mark.gui
+
+
+@pytest.fixture(autouse=True)
+def gone(qtbot: Any) -> Iterator[None]:
+    """Let a window that was closed go before the next test looks for what is left."""
+    yield
+    gc.collect()
+    qtbot.wait(100)
 
 
 @pytest.mark.usefixtures("qapp")

@@ -13,6 +13,7 @@ import napari.viewer
 
 from napari_rsna_inpaint._qt import measure, navigation, slab, window
 from napari_rsna_inpaint._qt.keys import Action, bind
+from napari_rsna_inpaint._qt.framing import fit_head
 from napari_rsna_inpaint._qt.settings import settings
 from napari_rsna_inpaint._qt.shown import companion, shown_ct
 
@@ -148,11 +149,14 @@ def last_slice(viewer: napari.viewer.Viewer) -> None:
     navigation.go_to_end(viewer, last=True)
 
 
-@_action(SLICES, "Fit the image into the view", "F")
+@_action(SLICES, "Fit the head into the view", "F")
 def fit(viewer: napari.viewer.Viewer) -> None:
-    """Fit the shown CT into the canvas."""
+    """Let the head fill the canvas."""
     ct = shown_ct(viewer)
-    viewer.fit_to_view(layers=None if ct is None else [ct])
+    if ct is None:
+        viewer.reset_view()
+    else:
+        fit_head(viewer, ct)
 
 
 @_action(SLICES, "Heatmap on or off", "H")
