@@ -171,6 +171,12 @@ def test_drawing_and_what_is_shown_without_a_result(viewer: Any, panel: Any, qtb
     assert panel.region_mask() is None
     layer.redo()
     np.testing.assert_array_equal(panel.region_mask(), expected)
+    # in world coordinates a slice is seldom a whole number
+    layer.paint_polygon([[5.9999999, y + 0.5, x + 0.5] for y, x in ((9, 9), (9, 12), (12, 9))], 1)
+    expected[6, 9:13, 9:13] = np.tri(4)[::-1]
+    np.testing.assert_array_equal(panel.region_mask(), expected)
+    layer.undo()
+    expected[6] = False
     # napari's own controls and ours say the same
     layer.mode = "erase"
     assert panel.tools["erase"].isChecked()

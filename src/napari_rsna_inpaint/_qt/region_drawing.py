@@ -21,6 +21,7 @@ BRUSH_MM = 6.0
 
 _COLOUR = "#e040fb"
 _RESTING = "pan_zoom"
+_NUDGE = 1e-3
 
 
 class RegionDrawing(QObject):
@@ -117,6 +118,7 @@ class RegionDrawing(QObject):
         layer.brush_size = max(1, round(BRUSH_MM / min(volume.spacing[1:])))
         layer.events.mode.connect(self._follow_mode)
         layer.mouse_drag_callbacks.append(self._draw_box)
+        _draw_polygons_on_the_slice_shown(layer)
         self._reading.viewer.layers.append(layer)
         return layer
 
@@ -158,3 +160,13 @@ class RegionDrawing(QObject):
             layer.paint_polygon(corners, 1)
         else:
             layer.refresh()
+
+
+def _draw_polygons_on_the_slice_shown(layer: Labels) -> None:
+    """Mend that napari cuts decimals off: a corner on slice 24.9999999 is one on slice 25."""
+    paint = layer.paint_polygon
+
+    def paint_polygon(points: npt.ArrayLike, new_label: int) -> None:
+        paint(np.asarray(points, float) + _NUDGE, new_label)
+
+    layer.paint_polygon = paint_polygon
