@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_rsna_inpaint import reinpaint
+from napari_rsna_inpaint.detection.region import pack_mask
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 from napari_rsna_inpaint.volume import CTVolume
@@ -69,6 +70,20 @@ def test_every_completion_is_handed_over_when_it_is_done(phantom, region, tiny_m
     for k, slices, completion in calls[2::3]:
         assert slices == result.slices
         np.testing.assert_array_equal(completion, result.completions[k])
+
+
+def test_a_packed_mask_is_as_good_as_an_array(phantom, region, tiny_model):
+    mask = phantom.brain_mask.copy()
+    mask[2, :80] = False
+    masks = (mask, pack_mask(phantom.volume, mask))
+    array, packed = (
+        reinpaint(phantom.volume, region, samples=1, model=tiny_model, mask=one, seed=4)
+        for one in masks
+    )
+    np.testing.assert_array_equal(packed.completions, array.completions)
+    for result in (array, packed):
+        np.testing.assert_array_equal(result.region, (region & mask)[2:4] > 0)
+        assert result.seed == 4
 
 
 def test_completions_come_before_the_later_ones_are_computed(phantom, region, tiny_model):
