@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,14 +50,19 @@ class Calibration(BaseModel):
     n_slices: int
 
     def scan_threshold(self, rate: float) -> float:
-        """Scan score above which at most ``rate`` of healthy scans are flagged.
+        """Scan score above which at most ``rate`` of healthy scans are flagged."""
+        return conformal_threshold(self.healthy_scan_scores, rate)
 
-        Split conformal prediction: the ``ceil((n + 1)(1 - rate))``-th smallest of the
-        healthy scores; infinite where there are too few healthy scans for the rate.
-        """
-        n = len(self.healthy_scan_scores)
-        rank = max(1, math.ceil((n + 1) * (1 - rate)))
-        return self.healthy_scan_scores[rank - 1] if rank <= n else math.inf
+
+def conformal_threshold(healthy: Sequence[float], rate: float) -> float:
+    """Score above which at most ``rate`` of healthy scans lie, from those of some of them.
+
+    Split conformal prediction: the ``ceil((n + 1)(1 - rate))``-th smallest of the
+    ``healthy`` scores; infinite where there are too few healthy scans for the rate.
+    """
+    n = len(healthy)
+    rank = max(1, math.ceil((n + 1) * (1 - rate)))
+    return sorted(healthy)[rank - 1] if rank <= n else math.inf
 
 
 CALIBRATION = "calibration.json"

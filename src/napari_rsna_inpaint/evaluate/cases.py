@@ -132,14 +132,28 @@ def slice_truth(case: Case, volume: CTVolume) -> SliceTruth:
     InputRefused
         If no label belongs to a slice of the volume.
     """
-    found = _by_id(case, volume) or _by_position(case, volume)
-    if not found:
+    truth = truth_of_slices(case, volume.slice_ids, volume.positions[:, 2], volume.spacing[0])
+    if truth is None:
         raise InputRefused(
             "None of the labels belongs to a slice of the series; check slice_id (the SOP "
             "instance UID) or z_mm in the label table."
         )
-    bleed = np.full(len(volume.hu), UNKNOWN, np.int8)
-    subtypes = np.full((len(volume.hu), len(SUBTYPES)), UNKNOWN, np.int8)
+    return truth
+
+
+def truth_of_slices(
+    case: Case, slice_ids: Sequence[str], heights: npt.NDArray[np.float64], step_mm: float
+) -> SliceTruth | None:
+    """The same for ``(z,)`` slices with these names and patient positions along z, mm.
+
+    None where no label belongs to any. Names may be missing.
+    """
+    found = {z: case.slices[name] for z, name in enumerate(slice_ids) if name in case.slices}
+    found = found or _by_position(case, heights, step_mm)
+    if not found:
+        return None
+    bleed = np.full(len(heights), UNKNOWN, np.int8)
+    subtypes = np.full((len(heights), len(SUBTYPES)), UNKNOWN, np.int8)
     visual = case.source == "visual"
     for z, label in found.items():
         bleed[z] = 0 if visual else label.bleed
@@ -184,16 +198,13 @@ def _last(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _by_id(case: Case, volume: CTVolume) -> dict[int, SliceLabel]:
-    return {z: case.slices[name] for z, name in enumerate(volume.slice_ids) if name in case.slices}
-
-
-def _by_position(case: Case, volume: CTVolume) -> dict[int, SliceLabel]:
+def _by_position(
+    case: Case, heights: npt.NDArray[np.float64], step_mm: float
+) -> dict[int, SliceLabel]:
     """Each label to the nearest slice, at most half a slice away."""
-    heights = volume.positions[:, 2]
     found = {}
     for label in case.slices.values():
         away = np.abs(heights - label.z_mm)
-        if np.isfinite(label.z_mm) and away.min() <= volume.spacing[0] / 2:
+        if np.isfinite(label.z_mm) and away.min() <= step_mm / 2:
             found[int(away.argmin())] = label
     return found

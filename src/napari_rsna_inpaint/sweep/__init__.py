@@ -1,0 +1,1 @@
+"""Thresholds swept over finished results: what would be shown, and what it would be worth."""
