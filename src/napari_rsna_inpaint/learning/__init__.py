@@ -1,0 +1,1 @@
+"""Learning from verdicts: a re-scorer of findings, fitted to what readers accept and reject."""
