@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import napari.viewer
 
 from napari_rsna_inpaint._qt import measure, navigation, slab, window
-from napari_rsna_inpaint._qt.keys import Action, bind
 from napari_rsna_inpaint._qt.framing import fit_head
+from napari_rsna_inpaint._qt.keys import Action, bind
 from napari_rsna_inpaint._qt.settings import settings
 from napari_rsna_inpaint._qt.shown import companion, shown_ct
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from napari_rsna_inpaint._qt.layers import side
 from napari_rsna_inpaint.casebook import Drawn
 from napari_rsna_inpaint.detection.result import Detection, Finding
+from napari_rsna_inpaint.learning.apply import Rescoring
 from napari_rsna_inpaint.store import Verdict
-from napari_rsna_inpaint.volume import CTVolume
 
 #: Colour of a region on the canvas and in the list, by verdict; "" is none yet. Told apart by
 #: lightness as well as by hue.
@@ -67,12 +68,12 @@ class Entry:
 
 def entries(
     detection: Detection,
-    volume: CTVolume,
     drawn: list[Drawn],
+    side_of: Callable[[Finding], str],
     verdicts: dict[str, Verdict],
     *,
     further: bool,
-    scores: dict[str, float],
+    rescoring: Rescoring | None,
 ) -> list[Entry]:
     """All regions to be listed, most suspicious first, drawn ones last.
 
@@ -80,32 +81,34 @@ def entries(
     ----------
     drawn
         Regions that the reader drew.
+    side_of
+        Side of the patient.
     further
         Whether regions below the operating point are listed; those with a verdict always are.
-    scores
-        Other scores than the detector's, by identity: they set the order.
+    rescoring
+        What was learned from verdicts, where it is to be applied: it sets scores, order and
+        operating point.
     """
     every = [*detection.findings, *detection.further]
+    shown = [finding.id for finding in detection.findings]
+    scores = {finding.id: finding.score for finding in every}
+    if rescoring is not None:
+        shown = list(rescoring.order)
+        scores = {one.id: one.new for one in rescoring.scores}
+    places = {name: place for place, name in enumerate(shown)}
     listed = [
-        Entry(
-            label,
-            finding,
-            side(finding, detection, volume),
-            verdicts.get(finding.id),
-            scores.get(finding.id, finding.score),
-        )
+        Entry(label, finding, side_of(finding), verdicts.get(finding.id), scores[finding.id])
         for label, finding in enumerate(every, start=1)
-        if further or label <= len(detection.findings) or finding.id in verdicts
+        if further or finding.id in places or finding.id in verdicts
     ]
-    if scores:
-        listed.sort(key=lambda entry: -entry.score)
+    listed.sort(key=lambda entry: (places.get(entry.id, len(places)), -entry.score))
     listed += [
         Entry(
             len(every) + number,
             one.finding,
-            side(one.finding, detection, volume),
+            side_of(one.finding),
             verdicts.get(one.finding.id),
-            float("nan"),
+            math.nan,
         )
         for number, one in enumerate(drawn, start=1)
     ]

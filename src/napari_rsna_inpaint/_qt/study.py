@@ -28,7 +28,8 @@ _PLUGIN = "napari-rsna-inpaint"
 _DOCK = "Detect anomalies"
 _SIDE_DOCK = "Coronal and sagittal"
 _THEME = "rsna-reading"
-_WINDOW = (1280, 800)
+#: The smallest window that everything fits into, and the largest that is opened.
+_SMALLEST, _LARGEST = (1280, 800), (1920, 1200)
 #: Part of the window's width that the side views take.
 _SIDE_PART = 0.19
 _LIST_WIDTH = 190
@@ -40,6 +41,7 @@ def open_viewer(
     *,
     volume: CTVolume | None = None,
     series: str | None = None,
+    size: tuple[int, int] | None = None,
     show: bool = True,
 ) -> napari.Viewer:
     """Open a window with a study laid out for reading.
@@ -52,6 +54,8 @@ def open_viewer(
         A volume that was read already.
     series
         Which series of the input.
+    size
+        Width and height of the window; what the screen offers by default.
     show
         Whether the window appears.
 
@@ -68,7 +72,7 @@ def open_viewer(
     except ValueError:
         # napari has not loaded the themes of plugins
         viewer.theme = "dark"
-    viewer.window.resize(*_WINDOW)
+    viewer.window.resize(*(size or _offered()))
     lay_out(viewer)
     if show:
         # The canvas must have its final size before a study is fitted into it.
@@ -76,6 +80,21 @@ def open_viewer(
     if volume is not None:
         show_study(viewer, volume)
     return viewer
+
+
+def _offered() -> tuple[int, int]:
+    """Width and height of a window that fills the screen, within limits."""
+    screen = QApplication.primaryScreen()
+    if screen is None:
+        return _SMALLEST
+    offered = screen.availableGeometry()
+    width, height = (
+        min(max(side, least), most)
+        for side, least, most in zip(
+            (offered.width(), offered.height()), _SMALLEST, _LARGEST, strict=True
+        )
+    )
+    return width, height
 
 
 def dock(viewer: napari.Viewer) -> Workstation:
@@ -177,7 +196,7 @@ def run_demo(volume: CTVolume, screenshot: Path | None = None, protocol: str = "
     Cancelled
         On Ctrl+C before the picture was taken.
     """
-    viewer = open_viewer(volume=volume)
+    viewer = open_viewer(volume=volume, size=None if screenshot is None else _SMALLEST)
     widget = dock(viewer)
     panel = widget.detect
     panel.protocol.setCurrentText(protocol)

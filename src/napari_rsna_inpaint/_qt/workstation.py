@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from napari_rsna_inpaint._qt.findings_list import Entry, entries
 from napari_rsna_inpaint._qt.findings_panel import FindingsPanel
 from napari_rsna_inpaint._qt.habits import install_habits
 from napari_rsna_inpaint._qt.help_panel import HelpPanel
-from napari_rsna_inpaint._qt.layers import layer_volume
+from napari_rsna_inpaint._qt.layers import layer_volume, side
+from napari_rsna_inpaint._qt.learning_switch import LearningSwitch
 from napari_rsna_inpaint._qt.opening import ANONYMOUS, PLUGIN, Opened, opening_job
 from napari_rsna_inpaint._qt.reading import Reading
 from napari_rsna_inpaint._qt.region_panel import RegionPanel
@@ -35,6 +37,7 @@ from napari_rsna_inpaint.detection.drawn import drawn_finding
 from napari_rsna_inpaint.detection.edits import Edit
 from napari_rsna_inpaint.detection.result import Finding
 from napari_rsna_inpaint.errors import RsnaInpaintError
+from napari_rsna_inpaint.learning.apply import Rescoring
 from napari_rsna_inpaint.learning.features import finding_features
 from napari_rsna_inpaint.store import Event, Store
 from napari_rsna_inpaint.volume import CTVolume
@@ -68,6 +71,8 @@ class Workstation(QWidget):
         self._no_store = _OPENING
         self._hidden: list[Layer] = []
         self._entries: list[Entry] = []
+        self._sides: dict[str, str] = {}
+        self._drawn_shown: tuple[Layer, list[str]] | None = None
         self._seen_since = time.time()
         self._pending = 0
         self.reading = Reading(napari_viewer)
@@ -76,6 +81,7 @@ class Workstation(QWidget):
         self.region = RegionPanel(self.reading, self._region_options)
         self.keys = HelpPanel()
         self.terms = Terms()
+        self.learning = LearningSwitch(self.findings, self)
         self._settling = QTimer(self)
         self._settling.setSingleShot(True)
         self._settling.setInterval(_SETTLE_MS)
@@ -118,6 +124,7 @@ class Workstation(QWidget):
         self.findings.noted.connect(self._note)
         self.findings.key_pressed.connect(lambda key: perform(self._viewer, key))
         self.findings.further_wanted.connect(lambda _on: self._list())
+        self.learning.changed.connect(self._list)
         self.region.accepted.connect(self._keep_edit)
         self.region.message.connect(self.detect.message.say)
         self._settling.timeout.connect(self._keep_place)
@@ -163,6 +170,7 @@ class Workstation(QWidget):
         if not self.reading.still(source):
             return
         self._case, self._opened, self._no_store = opened.casebook, opened, ""
+        self._guarded(lambda: self.learning.use(opened.store, _reader()))
         if self.reading.detection is not None:
             self._begin()
             return
@@ -174,6 +182,8 @@ class Workstation(QWidget):
             self._return_to_place()
 
     def _turn_to_result(self) -> None:
+        self._sides = {}
+        self._drawn_shown = None
         if self.reading.detection is not None and self._case is not None:
             self._begin()
         else:
@@ -186,10 +196,13 @@ class Workstation(QWidget):
         assert volume is not None
         assert case is not None
 
+        # Edits change the images of the result that is shown, not of this one.
+        as_computed = replace(detection)
+
         def compute(report: Report, _cancelled: Callable[[], bool]) -> None:
-            run = case.begin(detection, lambda: finding_features(volume, detection))
+            run = case.begin(as_computed, lambda: finding_features(volume, as_computed))
             report(run)
-            case.keep_images(run, detection, volume)
+            case.keep_images(run, as_computed, volume)
 
         self._run(Job("saving of the result", compute), report=lambda _run: self._list())
         self._list()
@@ -215,21 +228,37 @@ class Workstation(QWidget):
         drawn = [] if self._case is None else self._case.drawn()
         self._entries = entries(
             detection,
-            volume,
             drawn,
+            self._side,
             {} if self._case is None else self._case.verdicts(),
             further=self.findings.further.isChecked(),
-            scores={},
+            rescoring=self._rescoring(),
         )
         self._fill(self._entries)
         layer = self.reading.layer("Findings")
         if isinstance(layer, Labels):
-            images = detection if detection.fits_memory else detection.maps
-            first = len(detection.findings) + len(detection.further) + 1
-            labels = findings_view.with_drawn(images.labels, first, drawn)
-            if layer.data is not labels:
-                layer.data = labels
+            names = [one.finding.id for one in drawn]
+            if self._drawn_shown != (layer, names):
+                images = detection if detection.fits_memory else detection.maps
+                first = len(detection.findings) + len(detection.further) + 1
+                layer.data = findings_view.with_drawn(images.labels, first, drawn)
+                self._drawn_shown = (layer, names)
             findings_view.colour(layer, self._entries)
+
+    def _rescoring(self) -> Rescoring | None:
+        detection, case = self.reading.detection, self._case
+        if detection is None or case is None or case.run is None:
+            return None
+        return self.learning.rescoring(detection, case.run.features)
+
+    def _side(self, finding: Finding) -> str:
+        """Side of the patient, looked up once."""
+        detection, volume = self.reading.detection, self.reading.volume
+        assert detection is not None
+        assert volume is not None
+        if finding.id not in self._sides:
+            self._sides[finding.id] = side(finding, detection, volume)
+        return self._sides[finding.id]
 
     def _fill(self, listed: list[Entry]) -> None:
         self._entries = listed
@@ -330,6 +359,7 @@ class Workstation(QWidget):
             return
         if event.kind == "edit":
             self._guarded(lambda: self.region.undo_edit(case.edit_of(event)))
+        self.learning.learn_soon()
         self._list()
         if event.finding in [entry.id for entry in self._entries]:
             self.show_finding(event.finding)
@@ -350,6 +380,7 @@ class Workstation(QWidget):
             )
         ):
             return
+        self.learning.learn_soon()
         self._list()
         rows = [one.id for one in self._entries]
         at = rows.index(entry.id)
@@ -399,7 +430,7 @@ class Workstation(QWidget):
     # ---- terms, place, errors -----------------------------------------------------------
 
     def _terms_key(self, opened: Opened) -> str:
-        return f"terms:{opened.model}:{settings().reader or ANONYMOUS}"
+        return f"terms:{opened.model}:{_reader()}"
 
     def _show_terms(self) -> None:
         opened = self._opened
@@ -474,6 +505,11 @@ class Workstation(QWidget):
 
         self._pending += 1
         Errand(self, job, then, complain, report).ended.connect(end)
+
+
+def _reader() -> str:
+    """Pseudonym under which verdicts are kept."""
+    return settings().reader or ANONYMOUS
 
 
 _OPENING = "The study is still being looked up: try again in a moment."

@@ -12,8 +12,8 @@ import numpy as np
 
 from napari_rsna_inpaint.detection.calibration import CALIBRATION
 from napari_rsna_inpaint.detection.files import make_folder
-from napari_rsna_inpaint.detection.resume import clear
 from napari_rsna_inpaint.detection.identity import pixel_sha256
+from napari_rsna_inpaint.detection.resume import clear
 from napari_rsna_inpaint.detection.run import OnProgress, detect
 from napari_rsna_inpaint.errors import Cancelled, ChoiceNeeded, InputRefused
 from napari_rsna_inpaint.evaluate import store
