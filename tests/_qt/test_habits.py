@@ -128,6 +128,21 @@ def test_mouse_and_keys_on_a_real_canvas(make_napari_viewer: Callable, phantom: 
     inpainted.contrast_limits = (0, 50)  # as by napari's slider
     assert tuple(ct.contrast_limits) == (0, 50)
 
+    # a click goes there, a drag only moves the image
+    at = np.array(viewer.dims.point)
+    canvas.drag((25, 10), Qt.MouseButton.LeftButton)
+    assert np.allclose(viewer.dims.point, at)
+    QTest.mouseClick(
+        canvas.widget,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+        canvas.middle + QPoint(30, 20),
+    )
+    centre = np.array(camera.center)[1:]
+    step = (np.array(viewer.dims.point)[1:] - centre) * camera.zoom
+    assert np.allclose(step, (20, 30), atol=1.5 * camera.zoom + 1)
+    assert viewer.dims.point[0] == at[0]
+
     # keys
     canvas.key(Qt.Key.Key_Home)
     assert viewer.dims.point[0] == min(ct.data_to_world((z, 0, 0))[0] for z in (0, 7))
@@ -216,7 +231,7 @@ def test_the_readout_tells_value_and_patient_position(phantom: Phantom) -> None:
     assert words[words.index("HU") - 1] == f"{volume.hu[index]:.0f}"
     assert words[words.index("residual") + 1] == "-7"
     x, y, z = volume.to_patient(index)
-    for mm, plus, minus in ((x, "L", "R"), (y, "P", "A"), (z, "S", "I")):
+    for mm, plus, minus in ((x, "L", "R"), (y, "P", "A"), (z, "H", "F")):
         letter = minus if mm < 0 else plus
         assert float(words[words.index(letter) + 1]) == pytest.approx(abs(mm), abs=0.06)
     assert words[-2:] == ["slice", "3"]

@@ -181,6 +181,7 @@ class DetectPanel(QWidget):
             return
         if part is not None:
             self._result.update(part)
+            self._reading.images_changed.emit()
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         now = time.monotonic()

@@ -13,12 +13,10 @@ from napari_rsna_inpaint._qt.navigation import scrolled_axis, step_slices
 from napari_rsna_inpaint._qt.readout import Readout
 from napari_rsna_inpaint._qt.settings import on_change, settings
 from napari_rsna_inpaint._qt.shown import is_drawing, shown_ct
-from napari_rsna_inpaint._qt.window import WindowLine, set_window, window_of
+from napari_rsna_inpaint._qt.window import WindowLine, begin_window_drag
 
-_RIGHT_BUTTON = 2
+_LEFT_BUTTON, _RIGHT_BUTTON = 1, 2
 _ZOOM_STEP = 1.15
-#: One HU a pixel up to this width; wider windows change faster.
-_PLAIN_WIDTH_HU = 200.0
 
 
 def install_habits(viewer: ViewerModel) -> None:
@@ -55,6 +53,7 @@ class Habits:
         self._readout = Readout(viewer)
         self._window = WindowLine(viewer)
         viewer.mouse_move_callbacks.append(self.move)
+        viewer.mouse_drag_callbacks.append(self.point)
         viewer.dims.events.point.connect(self._readout.refresh)
         on_change("reading", "mouse_habits", self._follow_settings)
         on_change("reading", "presets", self._window.write)
@@ -63,6 +62,7 @@ class Habits:
     def remove(self) -> None:
         """Take the callbacks away; what is on the canvas is emptied."""
         self._viewer.mouse_move_callbacks.remove(self.move)
+        self._viewer.mouse_drag_callbacks.remove(self.point)
         self._viewer.dims.events.point.disconnect(self._readout.refresh)
         self._readout.clear()
         self._window.clear()
@@ -89,26 +89,39 @@ class Habits:
 
     def drag_window(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
         """Change the window: to the right it gets wider, downwards darker."""
-        ct = shown_ct(viewer)
-        if event.button != _RIGHT_BUTTON or event.modifiers or ct is None or is_drawing(viewer):
+        if event.button != _RIGHT_BUTTON or event.modifiers or is_drawing(viewer):
+            return
+        change = begin_window_drag(viewer, event)
+        if change is None:
             return
         camera = viewer.scene.camera
         panned = camera.mouse_pan
         # the camera would zoom with the right button
         camera.mouse_pan = False
-        width, level = window_of(ct)
-        rate = max(1.0, width / _PLAIN_WIDTH_HU)
-        start = np.array(event.pos)
         event.handled = True
         try:
             yield
             while event.type == "mouse_move":
-                across, down = (np.array(event.pos) - start) * rate
-                set_window(viewer, width + across, level + down)
+                change(event)
                 event.handled = True
                 yield
         finally:
             camera.mouse_pan = panned
+
+    def point(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
+        """A click that does not drag: the side views go there."""
+        if (
+            event.button != _LEFT_BUTTON
+            or event.modifiers
+            or viewer.dims.ndisplay != 2
+            or shown_ct(viewer) is None
+            or is_drawing(viewer)
+        ):
+            return
+        yield
+        if event.type == "mouse_release":
+            shown = viewer.dims.displayed
+            viewer.dims.set_point(shown, [event.position[axis] for axis in shown])
 
     def _follow_settings(self, _event: Any = None) -> None:
         self._be_radiological(settings().mouse_habits == "radiology")

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.components import ViewerModel
 
-from napari_rsna_inpaint._qt.shown import shown_ct
-from napari_rsna_inpaint._qt.window import set_window, window_of
+from napari_rsna_inpaint._qt.window import begin_window_drag
 
 if TYPE_CHECKING:
     from napari_rsna_inpaint._qt.plane_view import PlaneView
 
 _LEFT, _RIGHT, _MIDDLE = 1, 2, 3
 _ZOOM_STEP = 1.15
-#: One HU a pixel up to this width, as in the main view.
-_PLAIN_WIDTH_HU = 200.0
 
 _Act = Callable[[Any], None]
 
@@ -88,19 +85,7 @@ class PlaneMouse:
         return move
 
     def _begin_window(self, event: Any) -> _Act:
-        """Wider to the right, darker downwards."""
-        viewer, start = self._view.viewer, np.array(event.pos)
-        ct = shown_ct(viewer)
-        if ct is None:
-            return lambda event: None
-        width, level = window_of(ct)
-        rate = max(1.0, width / _PLAIN_WIDTH_HU)
-
-        def change(event: Any) -> None:
-            across, down = (np.array(event.pos) - start) * rate
-            set_window(viewer, width + across, level + down)
-
-        return change
+        return begin_window_drag(self._view.viewer, event) or (lambda event: None)
 
     def _begin_pan(self, event: Any) -> _Act:
         grasped = self._in_plane(event.position)

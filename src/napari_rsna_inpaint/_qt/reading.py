@@ -21,7 +21,9 @@ class Reading(QObject):
     study_changed
         Another CT is read, or none.
     result_changed
-        There is another result, none any more, or the images of this one were edited.
+        There is another result, or none any more.
+    images_changed
+        The images of the result grew by a slice, or a region of them was replaced.
     finding_changed
         Identity of the finding that is looked at, or an empty string.
 
@@ -39,6 +41,7 @@ class Reading(QObject):
 
     study_changed = Signal()
     result_changed = Signal()
+    images_changed = Signal()
     finding_changed = Signal(str)
 
     def __init__(self, viewer: Viewer) -> None:

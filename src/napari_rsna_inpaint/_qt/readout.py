@@ -17,7 +17,7 @@ from napari_rsna_inpaint._qt.slab import shown_slab
 
 #: At most this often, because every change draws the canvas anew.
 _EVERY_S = 0.04
-_LPS = (("L", "R"), ("P", "A"), ("S", "I"))
+_LPS = (("L", "R"), ("P", "A"), ("H", "F"))
 
 
 def describe_point(viewer: ViewerModel, position: tuple[float, ...]) -> str:

@@ -456,6 +456,7 @@ class RegionPanel(QWidget):
                 layer.refresh(thumbnail=False, extent=False)
             else:
                 layer.data = image
+        self._reading.images_changed.emit()
 
     # ---- the study -----------------------------------------------------------------------
 

@@ -126,6 +126,7 @@ def lay_out(viewer: napari.Viewer) -> None:
         window.resizeDocks([layers], [_LIST_WIDTH], Qt.Orientation.Horizontal)
     if settings().side_views:
         views = SideViews(_itself(viewer))
+        _itself(dock(viewer)).reading.images_changed.connect(views.refresh)
         frame = _itself(viewer.window.add_dock_widget(views, name=_SIDE_DOCK, area="right"))
         window.splitDockWidget(frame, main, Qt.Orientation.Horizontal)
         widths = [round(_SIDE_PART * window.width()), dock(viewer).minimumWidth()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from napari_rsna_inpaint._qt.shown import grey_layers, shown_ct
 
 _GREY_NAMES = ("CT", "Inpainted")
 _NARROWEST_HU = 1.0
+#: One HU a pixel up to this width; wider windows change faster.
+_PLAIN_WIDTH_HU = 200.0
 
 
 def window_of(layer: Image) -> tuple[float, float]:
@@ -31,6 +34,25 @@ def set_window(viewer: ViewerModel, width: float, level: float) -> None:
         half = max(width, _NARROWEST_HU) / 2
         for layer in grey_layers(viewer, ct):
             layer.contrast_limits = (level - half, level + half)
+
+
+def begin_window_drag(viewer: ViewerModel, event: Any) -> Callable[[Any], None] | None:
+    """What to do with every movement of a drag: to the right wider, downwards darker.
+
+    None without a CT.
+    """
+    ct = shown_ct(viewer)
+    if ct is None:
+        return None
+    start = np.array(event.pos)
+    width, level = window_of(ct)
+    rate = max(1.0, width / _PLAIN_WIDTH_HU)
+
+    def change(event: Any) -> None:
+        across, down = (np.array(event.pos) - start) * rate
+        set_window(viewer, width + across, level + down)
+
+    return change
 
 
 def window_text(width: float, level: float, presets: tuple[Preset, ...]) -> str:
