@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,12 +10,16 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 
 from napari_rsna_inpaint._qt import layers, tilt
+from napari_rsna_inpaint._qt.findings_list import entries
+from napari_rsna_inpaint._qt.findings_view import colour, key_voxel, slim_labels
 from napari_rsna_inpaint.detection.result import (
     HEATMAP_LIMITS,
     RESIDUAL_LIMITS_HU,
     Detection,
 )
 from napari_rsna_inpaint.evaluate.phantom import Phantom
+from napari_rsna_inpaint.learning.apply import Rescored, Rescoring
+from napari_rsna_inpaint.store import Verdict
 from napari_rsna_inpaint.volume import CTVolume
 
 
@@ -47,7 +52,7 @@ def every_layer(phantom: Phantom, detection: Detection) -> list[layers.LayerData
         layers.ct_layer(volume),
         *layers.running_layers(volume),
         layers.mask_layer(volume, phantom.brain_mask),
-        layers.findings_layer(volume, detection, detection.labels),
+        layers.findings_layer(volume, detection.labels),
     ]
 
 
@@ -154,15 +159,48 @@ def test_display_ranges_are_fixed_not_taken_from_the_image(
 
 
 def test_findings_carry_what_a_reader_asks_for(phantom: Phantom, detection: Detection) -> None:
-    layer = Layer.create(*layers.findings_layer(phantom.volume, detection, detection.labels))
+    layer = Layer.create(*layers.findings_layer(phantom.volume, slim_labels(detection)))
+    verdict = Verdict("F1", "rejected", "streak", "", "anna", "", 1)
+    listed = entries(
+        detection,
+        [],
+        lambda finding: layers.side(finding, detection, phantom.volume),
+        {"F1": verdict},
+        further=False,
+        rescoring=None,
+    )
+    colour(layer, listed)
     row = layer.features.set_index("index").loc[1]
     assert (row["id"], row["sign"], row["score"], row["volume_ml"]) == ("F1", "hyper", 7.5, 5.0)
+    assert (row["verdict"], row["reason"]) == ("rejected", "streak")
     x_index = np.argwhere(phantom.lesion_mask)[:, 2].mean()
     assert row["side"] == ("right" if x_index < 47.5 else "left")
-    z, y, x = layers.key_voxel(1, detection)
+    z, y, x = key_voxel(layer.data, listed[0])
     areas = phantom.lesion_mask.sum(axis=(1, 2))
     assert areas[z] == areas.max()
     assert phantom.lesion_mask[z, y - 1 : y + 2, x - 1 : x + 2].any()
+
+
+def test_what_was_learned_sets_order_and_what_is_listed(detection: Detection) -> None:
+    first = detection.findings[0]
+    detection.findings = [first, replace(first, id="F2", score=0.9)]
+    detection.further = [replace(first, id="F3", score=0.4), replace(first, id="F4", score=0.3)]
+    learned = Rescoring(
+        scores=tuple(Rescored(f"F{n}", 0.0, new) for n, new in enumerate((0.2, 0.9, 0.8, 0.1), 1)),
+        order=("F2", "F3"),
+        fallen=("F1",),
+        risen=("F3",),
+    )
+
+    def listed(**options: Any) -> list[str]:
+        found = entries(detection, [], lambda _: "", {}, **options)
+        assert [one.label for one in found] == [int(one.id[1:]) for one in found]
+        return [one.id for one in found]
+
+    assert listed(further=False, rescoring=None) == ["F1", "F2"]
+    assert listed(further=True, rescoring=None) == ["F1", "F2", "F3", "F4"]
+    assert listed(further=False, rescoring=learned) == ["F2", "F3"]
+    assert listed(further=True, rescoring=learned) == ["F2", "F3", "F1", "F4"]
 
 
 def test_a_ct_whose_data_were_replaced_is_no_longer_ours(phantom: Phantom) -> None:

@@ -47,7 +47,7 @@ def test_the_views_follow_the_layers(
     viewer: Any, ct: Any, side: Any, phantom: Phantom, detection: Detection, qtbot: Any
 ) -> None:
     heat = Layer.create(*layers.running_layers(phantom.volume)[2])
-    found = Layer.create(*layers.findings_layer(phantom.volume, detection, detection.labels))
+    found = Layer.create(*layers.findings_layer(phantom.volume, detection.labels))
     found.contour = 1
     for layer in (heat, found):
         viewer.layers.append(layer)

@@ -12,7 +12,18 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_rsna_inpaint._qt.findings_list import Entry
 from napari_rsna_inpaint.casebook import Drawn
 from napari_rsna_inpaint.detection.planes import Index, Planes
+from napari_rsna_inpaint.detection.result import Detection
 from napari_rsna_inpaint.volume import Array
+
+#: With so many labels napari's colours take a fraction of the time that they take with more.
+_MOST_SLIM = 255
+
+
+def slim_labels(detection: Detection) -> Array:
+    """Numbers of the detector's regions ``(z, y, x)``, as 8 bits where they suffice."""
+    images = detection if detection.fits_memory else detection.maps
+    count = len(detection.findings) + len(detection.further)
+    return images.labels.astype(np.uint8) if count <= _MOST_SLIM else images.labels
 
 
 def colour(layer: Labels, entries: list[Entry]) -> None:
@@ -54,23 +65,21 @@ def key_voxel(labels: Array, entry: Entry) -> tuple[int, int, int]:
     return z0 + z, round(y0 + y), round(x0 + x)
 
 
-def with_drawn(labels: Array, first: int, drawn: list[Drawn]) -> Array:
-    """Labels with the regions that a reader drew, numbered from ``first``.
-
-    ``labels`` are not changed: an array is copied, planes are laid over.
-    """
-    if not drawn:
-        return labels
+def with_drawn(detection: Detection, drawn: list[Drawn]) -> Array:
+    """Numbers of all regions ``(z, y, x)``, those that a reader drew after the detector's."""
+    labels = slim_labels(detection)
+    first = len(detection.findings) + len(detection.further) + 1
+    kind = np.uint8 if first + len(drawn) <= _MOST_SLIM else np.uint16
     if isinstance(labels, np.ndarray):
-        out = labels.copy()
+        out = labels.astype(kind)
         for number, one in enumerate(drawn, start=first):
             out[one.region] = number
         return out
 
     def compute(z: int, rows: Index, columns: Index) -> npt.NDArray:
-        plane = np.array(labels[z])
+        plane = np.array(labels[z], kind)
         for number, one in enumerate(drawn, start=first):
             plane[one.region[z]] = number
         return plane[rows][:, columns]
 
-    return Planes(labels.shape, labels.dtype, compute)
+    return Planes(labels.shape, kind, compute)

@@ -34,7 +34,6 @@ RESULT_NAMES = ("Brain mask", "Inpainted", "Residual", "Heatmap", "Findings")
 _PATIENT_LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))
 _OBLIQUE_DEG = 20.0
 _KEY = "rsna_inpaint_volume"
-_SIGN_COLOURS = {"hyper": "#ffd54f", "hypo": "#4dd0e1"}
 
 
 def _heat() -> Colormap:
@@ -184,37 +183,11 @@ def mask_layer(volume: CTVolume, mask: Array) -> LayerData:
     return mask.astype(np.uint8), options, "labels"
 
 
-def findings_layer(volume: CTVolume, detection: Detection, labels: Array) -> LayerData:
-    """Show findings as outlines: yellow where brighter than healthy, cyan where darker."""
-    colours: dict[int | None, Any] = {0: "transparent", None: "transparent"}
-    features: dict[str, list] = {
-        "index": [0],
-        "id": [""],
-        "side": [""],
-        "volume_ml": [np.nan],
-        "mean_hu": [np.nan],
-        "residual_hu": [np.nan],
-        "sign": [""],
-        "score": [np.nan],
-    }
-    for number, finding in enumerate(detection.findings, start=1):
-        colours[number] = _SIGN_COLOURS[finding.sign]
-        row = (
-            number,
-            finding.id,
-            side(finding, detection, volume),
-            round(finding.volume_ml, 2),
-            round(finding.mean_hu, 1),
-            round(finding.mean_residual_hu, 1),
-            finding.sign,
-            round(finding.score, 2),
-        )
-        for column, value in zip(features.values(), row, strict=True):
-            column.append(value)
+def findings_layer(volume: CTVolume, labels: Array) -> LayerData:
+    """Show findings as outlines; their colours follow what is decided (see `findings_view`)."""
     options = {
         "name": "Findings",
-        "colormap": DirectLabelColormap(color_dict=colours),
-        "features": features,
+        "colormap": DirectLabelColormap(color_dict={0: "transparent", None: "transparent"}),
         "opacity": 0.9,
         **geometry(volume),
     }
@@ -224,18 +197,10 @@ def findings_layer(volume: CTVolume, detection: Detection, labels: Array) -> Lay
 def side(finding: Finding, detection: Detection, volume: CTVolume) -> str:
     """Side of the patient: ``right``, ``left``, or ``middle`` within 5 mm of the brain's."""
     first, last = finding.slices
-    inside = np.argwhere(detection.maps.brain_mask[first : last + 1]) + np.array([first, 0, 0])
+    images = detection if detection.fits_memory else detection.maps
+    inside = np.argwhere(images.brain_mask[first : last + 1]) + np.array([first, 0, 0])
     middle = volume.to_patient(inside.mean(axis=0))[0] if len(inside) else 0.0
     offset = finding.centroid_mm[0] - middle
     if abs(offset) < 5:
         return "middle"
     return "left" if offset > 0 else "right"
-
-
-def key_voxel(number: int, detection: Detection) -> tuple[int, int, int]:
-    """Array index of the middle of finding ``number`` where its area is largest."""
-    z0, y0, x0, z1, y1, x1 = detection.findings[number - 1].bbox
-    box = detection.maps.labels[z0:z1, y0:y1, x0:x1] == number
-    z = int(box.sum(axis=(1, 2)).argmax())
-    y, x = np.argwhere(box[z]).mean(axis=0) if box.any() else (0, 0)
-    return z0 + z, round(y0 + y), round(x0 + x)

@@ -6,6 +6,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
 
+from napari_rsna_inpaint._qt.findings_view import slim_labels
 from napari_rsna_inpaint._qt.layers import (
     RESULT_NAMES,
     LayerData,
@@ -83,7 +84,7 @@ class LiveResult:
         images = detection if detection.fits_memory else detection.maps
         self._show(images)
         self._add(mask_layer(self.volume, images.brain_mask))
-        self._add(findings_layer(self.volume, detection, images.labels))
+        self._add(findings_layer(self.volume, slim_labels(detection)))
         self._viewer.layers.selection.active = self._source
 
     def discard(self) -> None:

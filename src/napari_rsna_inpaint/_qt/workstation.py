@@ -72,7 +72,7 @@ class Workstation(QWidget):
         self._hidden: list[Layer] = []
         self._entries: list[Entry] = []
         self._sides: dict[str, str] = {}
-        self._drawn_shown: tuple[Layer, list[str]] | None = None
+        self._drawn_shown: list[str] = []
         self._seen_since = time.time()
         self._pending = 0
         self.reading = Reading(napari_viewer)
@@ -183,7 +183,7 @@ class Workstation(QWidget):
 
     def _turn_to_result(self) -> None:
         self._sides = {}
-        self._drawn_shown = None
+        self._drawn_shown = []
         if self.reading.detection is not None and self._case is not None:
             self._begin()
         else:
@@ -238,11 +238,9 @@ class Workstation(QWidget):
         layer = self.reading.layer("Findings")
         if isinstance(layer, Labels):
             names = [one.finding.id for one in drawn]
-            if self._drawn_shown != (layer, names):
-                images = detection if detection.fits_memory else detection.maps
-                first = len(detection.findings) + len(detection.further) + 1
-                layer.data = findings_view.with_drawn(images.labels, first, drawn)
-                self._drawn_shown = (layer, names)
+            if self._drawn_shown != names:
+                layer.data = findings_view.with_drawn(detection, drawn)
+                self._drawn_shown = names
             findings_view.colour(layer, self._entries)
 
     def _rescoring(self) -> Rescoring | None:
