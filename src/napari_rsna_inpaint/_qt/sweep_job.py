@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint._qt.worker import Job, Report
-from napari_rsna_inpaint.detection.result import Detection
 from napari_rsna_inpaint.sweep.curve import curve
 from napari_rsna_inpaint.sweep.regions import Levels
 from napari_rsna_inpaint.sweep.run import Sweep, summarise, thresholds_of
@@ -36,17 +34,17 @@ class Cut:
     slices: int
 
 
-def curve_job(
-    name: str, detection: Detection, settings: SweepSettings, verdicts: Mapping[str, str]
-) -> Job:
-    """Reports `Levels` as soon as they can be cut, and gives the `Sweep`."""
+def curve_job(subject: Subject, settings: SweepSettings, levels: Levels | None = None) -> Job:
+    """Reports `Levels` as soon as they can be cut, and gives the `Sweep`.
+
+    ``levels`` are those of an earlier sweep of the same subject and metric.
+    """
 
     def compute(report: Report, cancelled: Callable[[], bool]) -> Sweep:
-        subject = Subject(name, detection, verdicts=verdicts)
-        levels = Levels(subject, settings.metric, settings.size_mm)
-        report(levels)
+        cut = levels or Levels(subject, settings.metric, settings.size_mm)
+        report(cut)
         thresholds = thresholds_of(subject, settings)
-        found = curve(levels, thresholds, settings.min_area_mm2, cancelled=cancelled)
+        found = curve(cut, thresholds, settings.min_area_mm2, cancelled=cancelled)
         return summarise([found], settings)
 
     return Job("threshold sweep", compute)
@@ -66,8 +64,3 @@ def cut_job(levels: Levels, threshold: float, min_area_mm2: float) -> Job:
         )
 
     return Job("threshold sweep", compute)
-
-
-def described(settings: SweepSettings) -> dict[str, Any]:
-    """Settings as they are remembered for a model."""
-    return settings.model_dump()

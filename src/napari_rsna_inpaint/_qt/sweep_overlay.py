@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from napari.viewer import Viewer
 
 from napari_rsna_inpaint._qt.layers import geometry, layer_volume
+from napari_rsna_inpaint.detection.result import Square
 
 NAME = "Sweep"
 #: A candidate, and the border of the square that was clicked.
@@ -16,8 +17,7 @@ _CANDIDATE, _SQUARE = 1, 2
 _COLOURS = {_CANDIDATE: "#ba68c8", _SQUARE: "#e0e0e0", None: "transparent"}
 
 Box = tuple[slice, slice, slice]
-#: Slice, and ``(first row, first column, last row, last column)``, in voxels of the CT.
-Border = tuple[int, tuple[int, int, int, int]]
+BoolArray = npt.NDArray[np.bool_]
 
 
 class SweepOverlay:
@@ -38,26 +38,28 @@ class SweepOverlay:
         self._source = source
         self._box = box
         self._shown = np.zeros([side.stop - side.start for side in box], np.uint8)
-        self._border: Border | None = None
-        self.layer: Layer | None = None
+        self._flagged = np.zeros(self._shown.shape, bool)
+        self._square: tuple[int, Square] | None = None
+        self.layer: Labels | None = None
 
-    def show_plane(self, z: int, flagged: npt.NDArray[np.bool_]) -> None:
+    def show_plane(self, z: int, flagged: BoolArray) -> None:
         """Show candidates of one slice, ``(y, x)`` cropped; the others stay as they were."""
+        self._flagged[z] = flagged
         self._shown[z] = np.where(flagged, _CANDIDATE, 0)
-        self._draw_border()
         self._refresh()
 
-    def show(self, flagged: npt.NDArray[np.bool_]) -> None:
+    def show(self, flagged: BoolArray) -> None:
         """Show candidates of all slices, ``(z, y, x)`` cropped."""
+        self._flagged[:] = flagged
         self._shown[:] = np.where(flagged, _CANDIDATE, 0)
-        self._draw_border()
         self._refresh()
 
-    def mark(self, border: Border | None) -> None:
-        """Draw the border of a square, and none elsewhere."""
-        self._shown[self._shown == _SQUARE] = 0
-        self._border = border
-        self._draw_border()
+    def mark(self, z: int, square: Square | None) -> None:
+        """Draw the border of a square in slice ``z``, and of no other one."""
+        if self._square is not None:
+            before = self._square[0]
+            self._shown[before] = np.where(self._flagged[before], _CANDIDATE, 0)
+        self._square = None if square is None else (z, square)
         self._refresh()
 
     def set_visible(self, visible: bool) -> None:
@@ -71,17 +73,25 @@ class SweepOverlay:
             self._viewer.layers.remove(self.layer)
 
     def _draw_border(self) -> None:
-        if self._border is None:
+        if self._square is None:
             return
-        z, (top, left, bottom, right) = self._border
-        _, rows, columns = self._box
+        z, square = self._square
         plane = self._shown[z]
-        y = np.clip([top - rows.start, bottom - rows.start], 0, plane.shape[0] - 1)
-        x = np.clip([left - columns.start, right - columns.start], 0, plane.shape[1] - 1)
-        plane[y, x[0] : x[1] + 1] = _SQUARE
-        plane[y[0] : y[1] + 1, x] = _SQUARE
+        sides = [
+            np.clip(
+                np.round([start + 0.5, start + length - 0.5]).astype(int) - side.start, 0, n - 1
+            )
+            for start, length, side, n in (
+                (square.y, square.height, self._box[1], plane.shape[0]),
+                (square.x, square.width, self._box[2], plane.shape[1]),
+            )
+        ]
+        (top, bottom), (left, right) = sides
+        plane[[top, bottom], left : right + 1] = _SQUARE
+        plane[top : bottom + 1, [left, right]] = _SQUARE
 
     def _refresh(self) -> None:
+        self._draw_border()
         layers = self._viewer.layers
         if self._source not in layers:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,15 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import MouseEvent
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_rsna_inpaint.sweep.metrics import METRICS
-from napari_rsna_inpaint.sweep.plots import column
 from napari_rsna_inpaint.sweep.run import Sweep
 
 _BACK, _TEXT, _GRID = "#16181b", "#b4bcc3", "#2a2e33"
 _MAIN, _SECOND, _LINE = "#ffb74d", "#64b5f6", "#e0e0e0"
-_HEIGHT = 190
+_HEIGHT = 150
 #: Bins of a histogram, HU.
 _BIN = 2.0
 
@@ -41,21 +42,18 @@ class Plot(FigureCanvasQTAgg):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         self._moved = moved
         self._axes: Axes | None = None
-        self._line = None
-        self._clean = None
+        self._line: Line2D | None = None
+        self._clean: Any = None
         self._held = False
-        for event, react in (
-            ("draw_event", self._keep),
-            ("button_press_event", self._press),
-            ("motion_notify_event", self._drag),
-            ("button_release_event", self._release),
-        ):
-            self.mpl_connect(event, react)
+        self.mpl_connect("draw_event", self._keep)
+        self.mpl_connect("button_press_event", self._press)
+        self.mpl_connect("motion_notify_event", self._drag)
+        self.mpl_connect("button_release_event", self._release)
         self.say("")
 
     def say(self, text: str) -> None:
         """Show words instead of a plot."""
-        self._begin()
+        self._clear()
         self.figure.text(0.5, 0.5, text, color=_TEXT, ha="center", va="center", fontsize=9)
         self.draw_idle()
 
@@ -63,13 +61,13 @@ class Plot(FigureCanvasQTAgg):
         """Candidates and flagged squares against the threshold."""
         axes = self._begin()
         metric = METRICS[found.settings.metric]
-        x = column(found, "threshold")
-        axes.step(x, column(found, "candidates_per_scan"), where="pre", color=_MAIN, lw=1.5)
-        _label(axes, f"{metric.title} {metric.unit}".strip(), "candidates", _MAIN)
+        x = found.column("threshold")
+        axes.step(x, found.column("candidates_per_scan"), where="pre", color=_MAIN, lw=1.5)
+        _label(axes, metric.label, "candidates", _MAIN)
         axes.set_ylim(0, None)
         if metric.kind == "square":
             other = axes.twinx()
-            other.step(x, column(found, "squares_per_scan"), where="pre", color=_SECOND, lw=1.2)
+            other.step(x, found.column("squares_per_scan"), where="pre", color=_SECOND, lw=1.2)
             _label(other, "", "flagged squares", _SECOND)
             other.set_ylim(0, None)
         axes.set_xlim(x[0], x[-1])
@@ -83,7 +81,7 @@ class Plot(FigureCanvasQTAgg):
         axes = self._begin()
         both = np.concatenate([original, inpainted])
         low, high = np.floor(np.percentile(both, [0.5, 99.5]) / _BIN) * _BIN
-        bins = np.arange(low - _BIN, high + 2 * _BIN, _BIN)
+        bins = np.arange(low - _BIN, high + 2 * _BIN, _BIN).tolist()
         for values, colour, name in (
             (original, _MAIN, "original"),
             (inpainted, _SECOND, "inpainted"),
@@ -96,15 +94,17 @@ class Plot(FigureCanvasQTAgg):
 
     def show_verdicts(self, found: Sweep, threshold: float) -> None:
         """Accepted findings against rejected ones that each threshold keeps."""
-        rejected, accepted = column(found, "rejected_kept"), column(found, "accepted_kept")
+        rejected, accepted = found.column("rejected_kept"), found.column("accepted_kept")
         one = found.curves[0]
         if one.accepted is None or one.rejected is None:
             self.say("Accept and reject findings first:\nthen this shows what a threshold keeps.")
             return
         axes = self._begin()
         axes.plot(rejected * one.rejected.total, accepted, color=_MAIN, lw=1.5, marker=".", ms=4)
-        at = int(np.abs(column(found, "threshold") - threshold).argmin())
-        axes.plot(rejected[at] * one.rejected.total, accepted[at], "o", color=_LINE, ms=7, mfc="none")
+        at = int(np.abs(found.column("threshold") - threshold).argmin())
+        axes.plot(
+            rejected[at] * one.rejected.total, accepted[at], "o", color=_LINE, ms=7, mfc="none"
+        )
         axes.set_ylim(-0.03, 1.05)
         axes.set_xlim(-0.2, one.rejected.total + 0.2)
         _label(axes, "rejected findings kept", "accepted findings kept", _TEXT)
@@ -112,7 +112,7 @@ class Plot(FigureCanvasQTAgg):
 
     def move_line(self, threshold: float) -> None:
         """Move the line; the rest is not drawn anew."""
-        if self._line is None:
+        if self._line is None or self._axes is None:
             return
         self._line.set_xdata([threshold, threshold])
         if self._clean is not None:
@@ -121,15 +121,16 @@ class Plot(FigureCanvasQTAgg):
             self.blit(self.figure.bbox)
 
     def _begin(self) -> Axes:
+        self._clear()
+        return self.figure.add_subplot()
+
+    def _clear(self) -> None:
         self.figure.clear()
         self._line = self._clean = self._axes = None
-        axes = self.figure.add_subplot()
-        axes.set_visible(True)
-        return axes
 
     def _keep(self, _event: object) -> None:
         """Remember the picture without the line, and draw the line over it."""
-        if self._line is not None:
+        if self._line is not None and self._axes is not None:
             self._clean = self.copy_from_bbox(self.figure.bbox)
             self._axes.draw_artist(self._line)
 
@@ -142,10 +143,10 @@ class Plot(FigureCanvasQTAgg):
         if self._held and event.xdata is not None and self._moved is not None:
             self._moved(float(event.xdata), False)
 
-    def _release(self, event: MouseEvent) -> None:
-        if self._held and self._moved is not None:
-            self._held = False
-            self._moved(float(self._line.get_xdata()[0]), True)
+    def _release(self, _event: MouseEvent) -> None:
+        if self._held and self._line is not None and self._moved is not None:
+            self._moved(float(np.asarray(self._line.get_xdata())[0]), True)
+        self._held = False
 
 
 def _label(axes: Axes, x: str, y: str, colour: str) -> None:

@@ -42,6 +42,11 @@ class Metric:
     extent: float | None = None
 
     @property
+    def label(self) -> str:
+        """Title with the unit, for an axis."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    @property
     def thresholds(self) -> npt.NDArray[np.float64]:
         """Those from ``low`` to ``high``, increasing."""
         n = round((self.high - self.low) / self.step)
@@ -58,7 +63,7 @@ METRICS = {
         Metric("mean_difference", "Mean difference", "HU", "square", 0.5, 25.0, 0.5),
         Metric("earth_mover", "Earth mover's distance", "HU", "square", 1.0, 30.0, 0.5),
         Metric("std_difference", "Standard deviation difference", "HU", "square", 0.5, 25.0, 0.5),
-        Metric("mse", "Mean squared difference", "HU²", "square", 10.0, 800.0, 10.0),
+        Metric("mse", "Mean squared difference", "HU²", "square", 20.0, 1600.0, 20.0),
         Metric("histogram_difference", "Histogram difference", "", "square", 0.02, 0.8, 0.02),
     )
 }

@@ -36,24 +36,19 @@ def draw_sweep(path: Path, found: Sweep) -> Path:
     return save(figure, path)
 
 
-def column(found: Sweep, name: str) -> np.ndarray:
-    """A column of the table, NaN where nothing is known."""
-    return np.array([row[name] for row in found.rows], np.float64)
-
-
 def _known(found: Sweep, columns: tuple[str, ...]) -> bool:
-    return all(np.isfinite(column(found, name)).any() for name in columns)
+    return all(np.isfinite(found.column(name)).any() for name in columns)
 
 
 def _counts(axes: Axes, found: Sweep) -> None:
     metric = METRICS[found.settings.metric]
-    thresholds = column(found, "threshold")
-    axes.step(thresholds, column(found, "candidates_per_scan"), where="pre", color=_MAIN)
-    axes.set(xlabel=f"{metric.title} {metric.unit}".strip(), ylim=(0, None))
+    thresholds = found.column("threshold")
+    axes.step(thresholds, found.column("candidates_per_scan"), where="pre", color=_MAIN)
+    axes.set(xlabel=metric.label, ylim=(0, None))
     axes.set_ylabel("candidates per scan", color=_MAIN)
     if metric.kind == "square":
         other = axes.twinx()
-        other.step(thresholds, column(found, "squares_per_scan"), where="pre", color=_SECOND)
+        other.step(thresholds, found.column("squares_per_scan"), where="pre", color=_SECOND)
         other.set_ylabel("flagged squares per scan", color=_SECOND)
         other.set_ylim(0, None)
         other.spines[["top"]].set_visible(False)
@@ -62,29 +57,29 @@ def _counts(axes: Axes, found: Sweep) -> None:
 
 
 def _slices(axes: Axes, found: Sweep) -> None:
-    x, y = 1 - column(found, "slice_specificity"), column(found, "slice_sensitivity")
+    x, y = 1 - found.column("slice_specificity"), found.column("slice_sensitivity")
     axes.plot(x, y, color=_MAIN, marker=".", markersize=4)
     axes.set(xlabel="1 - specificity (slices)", ylabel="sensitivity (slices)")
     axes.set(xlim=(-0.01, 1.02), ylim=(-0.01, 1.02))
 
 
 def _froc(axes: Axes, found: Sweep) -> None:
-    x, y = column(found, "false_per_scan"), column(found, "lesion_sensitivity")
+    x, y = found.column("false_per_scan"), found.column("lesion_sensitivity")
     axes.plot(x, y, color=_MAIN, marker=".", markersize=4)
     axes.set(xlabel="false candidates per scan", ylabel="outlined bleeds hit")
     axes.set(xlim=(0, min(np.nanmax(x) * 1.05 + 0.1, 20)), ylim=(-0.01, 1.02))
 
 
 def _pixels(axes: Axes, found: Sweep) -> None:
-    axes.plot(column(found, "pixel_recall"), column(found, "pixel_precision"), color=_MAIN)
+    axes.plot(found.column("pixel_recall"), found.column("pixel_precision"), color=_MAIN)
     axes.set(xlabel="recall (pixels)", ylabel="precision (pixels)")
     axes.set(xlim=(-0.01, 1.02), ylim=(-0.01, 1.02))
 
 
 def _verdicts(axes: Axes, found: Sweep) -> None:
     axes.plot(
-        column(found, "rejected_kept"),
-        column(found, "accepted_kept"),
+        found.column("rejected_kept"),
+        found.column("accepted_kept"),
         color=_MAIN,
         marker=".",
         markersize=4,

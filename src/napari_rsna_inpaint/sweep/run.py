@@ -48,6 +48,10 @@ class Sweep:
     rows: list[Row]
     points: list[OperatingPoint]
 
+    def column(self, name: str) -> npt.NDArray[np.float64]:
+        """A column of the table, NaN where nothing is known."""
+        return np.array([row[name] for row in self.rows], np.float64)
+
 
 def sweep(
     subjects: Iterable[Subject],
