@@ -18,6 +18,7 @@ _MOUSE = [
     ("Wheel", "Scroll slices"),
     ("Ctrl+wheel", "Zoom around the cursor"),
     ("Left drag", "Move the image"),
+    ("Left click", "The side views go there"),
     ("Right drag", "Display window: to the right wider, downwards darker"),
 ]
 
