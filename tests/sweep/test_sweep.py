@@ -107,13 +107,12 @@ def test_healthy_scans_set_their_threshold():
     # the highest of nine: one in ten further healthy scans lies above it
     assert point(found, "10%") == pytest.approx(0.8)
     assert point(found, "10%") > float(np.float32(0.8))
-    found = sweep(healthy[1:], SweepSettings())
-    assert point(found, "10%") is None
-    # without a healthy scan, those that the model was calibrated with: 0.05 to 0.5
-    found = sweep([ill], SweepSettings())
-    assert point(found, "10%") == pytest.approx(0.5)
-    found = sweep([ill], SweepSettings(metric="signed_residual"))
-    assert point(found, "10%") is None
+    # with too few, those that the model was calibrated with: 0.05 to 0.5
+    for few in ([ill], healthy[1:]):
+        assert point(sweep(few, SweepSettings()), "10%") == pytest.approx(0.5)
+        found = sweep(few, SweepSettings(metric="signed_residual"))
+        assert point(found, "10%") is None
+    assert found.points[-1].basis == "8 healthy scans by the labels, 9 are needed"
 
 
 def test_a_chosen_threshold_gets_a_row_and_nothing_is_refused_in_words():

@@ -132,7 +132,8 @@ def _draw(folder: Path, found: Sweep) -> None:
 
 
 def _say(found: Sweep, folder: Path) -> None:
-    print(f"{len(found.curves)} scans, {len(found.rows)} thresholds; sweep.csv in {folder}")
+    n = len(found.curves)
+    print(f"{n} scan{'s' * (n != 1)}, {len(found.rows)} thresholds; sweep.csv in {folder}")
     for point in found.points:
         value = "none" if point.threshold is None else f"{point.threshold:.4g}"
         print(f"  {point.name}: {value} ({point.basis})")

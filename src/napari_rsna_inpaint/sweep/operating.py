@@ -55,18 +55,18 @@ def healthy_flagged(curves: Sequence[Curve], metric: str, rate: float) -> Operat
     """At most this share of healthy scans has a candidate.
 
     It is found from the healthy scans among the curves, as a promise for further ones (split
-    conformal prediction). Without any, the heatmap falls back on the slice scores of the
+    conformal prediction). With too few, the heatmap falls back on the slice scores of the
     healthy scans that its model was calibrated with.
     """
     name = f"at most {rate:.0%} of healthy scans flagged"
     healthy = [one for one in curves if one.ill is False]
-    if not healthy:
-        return _calibrated(curves, metric, name, rate)
     exceeded = conformal_threshold([_highest(one) for one in healthy], rate)
     basis = _count(len(healthy), "healthy scan")
     if exceeded == math.inf:
         needed = math.ceil(1 / rate) - 1
-        return OperatingPoint(name, None, f"{basis}, {needed} are needed")
+        return _calibrated(curves, metric, name, rate) or OperatingPoint(
+            name, None, f"{basis} by the labels, {needed} are needed"
+        )
     if healthy[0].peaks is not None:
         return OperatingPoint(name, float(np.nextafter(exceeded, math.inf)), basis)
     thresholds = curves[0].thresholds
@@ -82,14 +82,14 @@ def _highest(one: Curve) -> float:
     return float(reached.max(initial=0.0))
 
 
-def _calibrated(curves: Sequence[Curve], metric: str, name: str, rate: float) -> OperatingPoint:
+def _calibrated(
+    curves: Sequence[Curve], metric: str, name: str, rate: float
+) -> OperatingPoint | None:
     scores = {tuple(one.run.get("scan", {}).get("healthy_scores", ())) for one in curves}
     known = scores.pop() if len(scores) == 1 else ()
-    if metric != "heatmap" or not known:
-        return OperatingPoint(name, None, "needs labels with healthy scans")
     threshold = conformal_threshold(known, rate)
-    if threshold == math.inf:
-        return OperatingPoint(name, None, f"{len(known)} healthy scans are too few")
+    if metric != "heatmap" or threshold == math.inf:
+        return None
     return OperatingPoint(name, threshold, f"slice scores of {len(known)} healthy scans")
 
 
