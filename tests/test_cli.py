@@ -20,8 +20,11 @@ FILES = {
     "inpainted.nii.gz",
     "residual.nii.gz",
     "heatmap.nii.gz",
+    "minimum_distance.nii.gz",
+    "findings.nii.gz",
     "findings.json",
     "slices.csv",
+    "squares.csv",
     "run.json",
 }
 

@@ -22,15 +22,27 @@ def test_nothing_in_the_manifest_is_silently_ignored(manifest: npe2.PluginManife
     found = manifest.contributions
     counts = {
         name: len(getattr(found, name) or [])
-        for name in ("commands", "readers", "writers", "widgets", "sample_data", "menus")
+        for name in (
+            "commands",
+            "readers",
+            "writers",
+            "widgets",
+            "sample_data",
+            "menus",
+            "themes",
+            "configurations",
+        )
     }
+    # 8 commands of the manifest's own, and one for every action of a reader
     assert counts == {
-        "commands": 7,
+        "commands": 43,
         "readers": 1,
         "writers": 2,
-        "widgets": 1,
+        "widgets": 2,
         "sample_data": 2,
         "menus": 1,
+        "themes": 1,
+        "configurations": 3,
     }
     assert len(found.menus["napari/file/io_utilities"]) == 2
 

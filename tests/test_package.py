@@ -62,10 +62,10 @@ assert napari_rsna_inpaint.__file__.startswith({str(tmp_path)!r})
 manifest = npe2.PluginManifest.from_distribution("napari-rsna-inpaint")
 manifest.validate_imports()
 found = manifest.contributions
-print(len(found.commands), len(found.readers), len(found.widgets), find_model().name)
+print(len(found.readers), len(found.widgets), len(found.themes), find_model().name)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["7", "1", "1", "rsna-healthy-v2"]
+    assert done.stdout.split() == ["1", "2", "1", "rsna-healthy-v2"]
