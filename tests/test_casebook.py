@@ -12,10 +12,13 @@ import pytest
 
 from napari_rsna_inpaint import STATEMENT
 from napari_rsna_inpaint.casebook import Casebook
+from napari_rsna_inpaint.detection import result
+from napari_rsna_inpaint.detection.base import SliceScores
 from napari_rsna_inpaint.detection.drawn import drawn_finding
 from napari_rsna_inpaint.detection.edits import Edit
 from napari_rsna_inpaint.detection.identity import input_identity
 from napari_rsna_inpaint.detection.result import Detection, Finding, Maps
+from napari_rsna_inpaint.detection.resume import SliceStore
 from napari_rsna_inpaint.errors import InputRefused, RsnaInpaintError
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 from napari_rsna_inpaint.store import Store, open_store
@@ -96,7 +99,9 @@ def test_a_study_opened_again_has_its_run_images_verdicts_and_place(
     store: Store, volume: CTVolume, tmp_path: Path, detection: Detection
 ) -> None:
     case = begun(store, volume, tmp_path, detection)
+    SliceStore(case.sections, {}).save(SliceScores(0, *np.zeros((2, 1, 4, 4), np.float32)))
     case.keep_images(case.run, detection, volume)
+    assert not case.sections.exists(), "finished slices are of no use once the images are kept"
     case.decide("F1", "rejected", reason="calcification")
     case.note("F2", "old?")
     case.leave_at({"finding": "F2"})
@@ -112,6 +117,21 @@ def test_a_study_opened_again_has_its_run_images_verdicts_and_place(
     assert (verdicts["F1"].verdict, verdicts["F1"].reason) == ("rejected", "calcification")
     assert verdicts["F2"].note == "old?"
     assert again.place() == {"finding": "F2", "run": run.id}
+
+
+def test_of_a_very_long_series_the_finished_slices_are_kept_instead_of_images(
+    store: Store,
+    volume: CTVolume,
+    tmp_path: Path,
+    detection: Detection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(result, "ARRAY_VOXELS", 1000)
+    case = begun(store, volume, tmp_path, detection)
+    SliceStore(case.sections, {}).save(SliceScores(0, *np.zeros((2, 1, 4, 4), np.float32)))
+    case.keep_images(case.run, detection, volume)
+    assert case.sections.exists()
+    assert case.images(case.run, volume) is None
 
 
 def test_detecting_twice_the_same_keeps_the_verdicts_and_another_way_begins_anew(
@@ -182,6 +202,7 @@ def test_an_accepted_completion_is_there_again_unless_it_was_taken_back(
     shown = make(store, volume, tmp_path).images(case.run, volume)
     assert np.allclose(shown.residual[1:3, 20:24, 20:24], 21)
     assert np.allclose(case.edit_of(event).before["residual"], 20)
+    assert [edit.seed for edit in case.edits()] == [3]
     case.undo()
     shown = make(store, volume, tmp_path).images(case.run, volume)
     assert np.allclose(shown.residual, detection.residual)

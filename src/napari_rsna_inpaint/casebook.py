@@ -24,6 +24,7 @@ from napari_rsna_inpaint.detection.files import (
     write_detection,
 )
 from napari_rsna_inpaint.detection.result import Detection, Finding
+from napari_rsna_inpaint.detection.resume import clear
 from napari_rsna_inpaint.errors import RsnaInpaintError
 from napari_rsna_inpaint.store import Event, Run, Store, Verdict, pack_region, unpack_region
 from napari_rsna_inpaint.volume import CTVolume
@@ -97,18 +98,27 @@ class Casebook:
         """Where the images of a run are kept on this machine."""
         return self._results / self.study[:16] / run.id
 
+    @property
+    def sections(self) -> Path:
+        """Where a detection of this study keeps its finished slices."""
+        return self._results / self.study[:16] / "sections"
+
     def keep_images(self, run: Run, detection: Detection, volume: CTVolume) -> None:
         """Write the images of a run, unless they were written or read before.
+
+        Those of a very long series are not written, they would take gigabytes: of it, the
+        finished slices are kept, from which it is detected again in a fraction of the time.
 
         Raises
         ------
         OutputFailed
             If the disk is full or read-only.
         """
-        if run.id not in self._whole:
+        if run.id not in self._whole and detection.fits_memory:
             make_folder(self.folder(run))
             write_detection(self.folder(run), detection, volume)
             self._whole.add(run.id)
+            clear(self.sections)
 
     def images(self, run: Run, volume: CTVolume) -> Detection | None:
         """Result of a run as it was left, accepted edits included, or None if not kept here.
@@ -121,8 +131,8 @@ class Casebook:
         if not (self.folder(run) / RUN).exists():
             return None
         detection = load_detection(self.folder(run), volume)
-        for event in self._standing(run, "edit"):
-            Edit.load(self._edit_path(run, event)).apply(detection)
+        for edit in self.edits(run):
+            edit.apply(detection)
         self._whole.add(run.id)
         return detection
 
@@ -184,9 +194,14 @@ class Casebook:
         self._store.undo(mine[-1].id, reader=self._reader)
         return mine[-1]
 
+    def edits(self, run: Run | None = None) -> list[Edit]:
+        """Accepted completions of a run, by default the one that is read, in their order."""
+        of = self._run if run is None else run
+        return [self._load(of, event) for event in self._standing(of, "edit")]
+
     def edit_of(self, event: Event) -> Edit:
         """The edit that an event recorded."""
-        return Edit.load(self._edit_path(self._run, event))
+        return self._load(self._run, event)
 
     def verdicts(self) -> dict[str, Verdict]:
         """What counts now, by identity of the finding."""
@@ -221,8 +236,8 @@ class Casebook:
         events = self._store.events(run=run.id)
         return [event for event in events if event.kind == kind and not event.reverted]
 
-    def _edit_path(self, run: Run, event: Event) -> Path:
-        return self.folder(run) / event.detail["file"]
+    def _load(self, run: Run, event: Event) -> Edit:
+        return Edit.load(self.folder(run) / event.detail["file"])
 
 
 #: What makes two runs alike; times, devices and versions of libraries do not.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
@@ -56,6 +57,9 @@ class DetectPanel(QWidget):
         self._viewer = reading.viewer
         self._job: Job | None = None
         self._result: LiveResult | None = None
+        #: Where finished slices are kept, so that a run that was stopped, or a program that
+        #: was, goes on where it was.
+        self.sections: Path | None = None
         #: Why the last run failed.
         self.error: RsnaInpaintError | None = None
         self._begun = 0.0
@@ -137,7 +141,7 @@ class DetectPanel(QWidget):
         self.started.emit()
         self._result = LiveResult(self._viewer, source)
         self._result.begin()
-        job = detect_job(self._result.volume, self.options())
+        job = detect_job(self._result.volume, {**self.options(), "store": self.sections})
         job.progressed.connect(self._on_progress)
         job.finished.connect(self._on_finished)
         job.failed.connect(self._on_failed)

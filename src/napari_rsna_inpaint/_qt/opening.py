@@ -84,7 +84,7 @@ def _images(casebook: Casebook, run: Run | None, volume: CTVolume) -> tuple[Dete
         )
     if detection is None:
         return None, (
-            "This study was read before, but the images of that result are not on this "
-            "machine: press Detect to compute them again; the verdicts are kept."
+            "This study was read before, but the images of that result are not kept on this "
+            "machine: press Detect to show them again; the verdicts are kept."
         )
     return detection, ""

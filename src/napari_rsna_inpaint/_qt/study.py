@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Any
 
 import napari
 from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEventLoop, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QDockWidget, QFileDialog, QLabel, QMainWindow
+from qtpy.QtWidgets import QApplication, QDockWidget, QFileDialog, QMainWindow
 
 from napari_rsna_inpaint._qt.canvas_text import write_on_canvas
 from napari_rsna_inpaint._qt.detect_panel import DetectPanel
+from napari_rsna_inpaint._qt.docks import itself, retitle
 from napari_rsna_inpaint._qt.framing import fit_head
 from napari_rsna_inpaint._qt.layers import FULL_RANGE_HU, ct_layer
 from napari_rsna_inpaint._qt.live import middle_of_brain
@@ -100,11 +100,7 @@ def _offered() -> tuple[int, int]:
 def dock(viewer: napari.Viewer) -> Workstation:
     """Return the dock of a viewer, opening it if needed."""
     frame, widget = viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCK)
-    bar = frame.titleBarWidget()
-    # napari appends the plugin's name, which a narrow dock cuts off.
-    title = None if bar is None else bar.findChild(QLabel)
-    if title is not None:
-        title.setText(_DOCK)
+    retitle(frame, _DOCK)
     return widget
 
 
@@ -114,7 +110,7 @@ def lay_out(viewer: napari.Viewer) -> None:
     napari's layer controls are closed, since they would take a quarter of a small screen; its
     Window menu brings them back.
     """
-    main = _itself(viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCK)[0])
+    main = itself(viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCK)[0])
     window = main.parent()
     assert isinstance(window, QMainWindow)
     if _SIDE_DOCK in viewer.window.dock_widgets:
@@ -125,17 +121,12 @@ def lay_out(viewer: napari.Viewer) -> None:
         controls.hide()
         window.resizeDocks([layers], [_LIST_WIDTH], Qt.Orientation.Horizontal)
     if settings().side_views:
-        views = SideViews(_itself(viewer))
-        _itself(dock(viewer)).reading.images_changed.connect(views.refresh)
-        frame = _itself(viewer.window.add_dock_widget(views, name=_SIDE_DOCK, area="right"))
+        views = SideViews(itself(viewer))
+        itself(dock(viewer)).reading.images_changed.connect(views.refresh)
+        frame = itself(viewer.window.add_dock_widget(views, name=_SIDE_DOCK, area="right"))
         window.splitDockWidget(frame, main, Qt.Orientation.Horizontal)
         widths = [round(_SIDE_PART * window.width()), dock(viewer).minimumWidth()]
         window.resizeDocks([frame, main], widths, Qt.Orientation.Horizontal)
-
-
-def _itself(thing: Any) -> Any:
-    """What is behind the proxy that napari gives to the commands of a menu; Qt takes no proxy."""
-    return getattr(thing, "__wrapped__", thing)
 
 
 def show_study(viewer: napari.Viewer, volume: CTVolume) -> Image:

@@ -72,11 +72,13 @@ class SweepWidget(QWidget):
 
     def __init__(self, napari_viewer: Viewer, reading: Reading | None = None) -> None:
         super().__init__()
+        station = None
         if reading is None:
             # the dock itself opens this widget
             from napari_rsna_inpaint._qt.study import dock
 
-            reading = dock(napari_viewer).reading
+            station = dock(napari_viewer)
+            reading = station.reading
         self._reading = reading
         self._load: Load = lambda _model: None
         self._save: Save = lambda _model, _settings: None
@@ -109,6 +111,8 @@ class SweepWidget(QWidget):
         self._connect()
         self._offer_metric()
         self._update()
+        if station is not None:
+            self.remember(station.load_sweep, station.save_sweep, station.verdict_words)
 
     def remember(self, load: Load, save: Save, verdicts: Verdicts | None = None) -> None:
         """Keep the chosen settings of every model.

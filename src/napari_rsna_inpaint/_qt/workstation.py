@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from napari_rsna_inpaint._qt import findings_view
 from napari_rsna_inpaint._qt.actions import bind_keys, perform
 from napari_rsna_inpaint._qt.canvas_text import write_on_canvas
 from napari_rsna_inpaint._qt.detect_panel import DetectPanel
+from napari_rsna_inpaint._qt.docks import beside
 from napari_rsna_inpaint._qt.findings_list import Entry, entries
 from napari_rsna_inpaint._qt.findings_panel import FindingsPanel
 from napari_rsna_inpaint._qt.habits import install_habits
@@ -134,7 +136,7 @@ class Workstation(QWidget):
 
     def _turn_to_study(self) -> None:
         """Look up what is known of the study, in the background."""
-        self._case = self._opened = None
+        self._case = self._opened = self.detect.sections = None
         self._no_store = _OPENING
         self._fill([])
         volume = self.reading.volume
@@ -170,6 +172,7 @@ class Workstation(QWidget):
         if not self.reading.still(source):
             return
         self._case, self._opened, self._no_store = opened.casebook, opened, ""
+        self.detect.sections = opened.casebook.sections
         self._guarded(lambda: self.learning.use(opened.store, _reader()))
         if self.reading.detection is not None:
             self._begin()
@@ -201,10 +204,19 @@ class Workstation(QWidget):
 
         def compute(report: Report, _cancelled: Callable[[], bool]) -> None:
             run = case.begin(as_computed, lambda: finding_features(volume, as_computed))
-            report(run)
+            # what was accepted on another machine is not here; the rest is
+            report([])
             case.keep_images(run, as_computed, volume)
+            report(case.edits())
 
-        self._run(Job("saving of the result", compute), report=lambda _run: self._list())
+        def begun(edits: list[Edit]) -> None:
+            if self.reading.detection is detection:
+                for edit in edits:
+                    if edit.fits(detection):
+                        self._guarded(partial(self.region.redo_edit, edit))
+                self._list()
+
+        self._run(Job("saving of the result", compute), report=begun)
         self._list()
 
     @property
@@ -408,8 +420,24 @@ class Workstation(QWidget):
         self.region.discard()
 
     def sweep(self) -> None:
-        """Open the dock with the threshold sweep."""
-        self._viewer.window.add_plugin_dock_widget(PLUGIN, "Threshold sweep")
+        """Open the dock with the threshold sweep, in a tab beside this one."""
+        frame, _ = self._viewer.window.add_plugin_dock_widget(PLUGIN, "Threshold sweep")
+        beside(frame, self)
+
+    def load_sweep(self, model: str) -> dict[str, Any] | None:
+        """Threshold and metric that were chosen last for a model."""
+        return None if self._store is None else self._store.setting(f"sweep:{model}")
+
+    def save_sweep(self, model: str, chosen: dict[str, Any]) -> None:
+        """Remember threshold and metric for a model."""
+        store = self._store
+        if store is not None:
+            self._guarded(lambda: store.set_setting(f"sweep:{model}", chosen))
+
+    def verdict_words(self) -> dict[str, str]:
+        """Words of the verdicts on the result that is read, by identity of the finding."""
+        verdicts = {} if self._case is None else self._case.verdicts()
+        return {name: one.verdict for name, one in verdicts.items() if one.verdict}
 
     def show_help(self) -> None:
         """List all keys."""
