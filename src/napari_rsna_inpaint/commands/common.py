@@ -75,6 +75,17 @@ def rate(text: str) -> float:
     return value
 
 
+def extent(text: str) -> float:
+    """Type of an argument such as an area: 0 or above."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return value
+
+
 def read_noted(arguments: Namespace) -> CTVolume:
     """Read INPUT and say what was noticed."""
     from napari_rsna_inpaint.io import read

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_rsna_inpaint.commands.common import (
     add_model,
     add_protocol,
+    extent,
     not_negative,
     positive,
     progress_bar,
@@ -66,7 +67,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--min-brain-cm2",
-        type=_area,
+        type=extent,
         default=10.0,
         metavar="CM2",
         help="slices with less brain do not count (default 10)",
@@ -179,13 +180,3 @@ def _say_result(content: dict, folder: Path) -> None:
             if any(value == value for value in values.values()):
                 said = "  ".join(f"{method} {value:.3f}" for method, value in values.items())
                 print(f"  {name} {key}: {said}")
-
-
-def _area(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is not an area of 0 or more")
-    return value

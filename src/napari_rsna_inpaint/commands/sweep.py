@@ -7,7 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_rsna_inpaint.commands.common import say_statement, stop_on_interrupt
+from napari_rsna_inpaint.commands.common import extent, say_statement, stop_on_interrupt
 from napari_rsna_inpaint.errors import Cancelled, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--size", type=_positive, metavar="MM", help="side of the squares")
     parser.add_argument(
         "--min-area",
-        type=_area,
+        type=extent,
         metavar="MM2",
         help="regions that are smaller in every slice do not count (default 25)",
     )
@@ -140,17 +140,7 @@ def _say(found: Sweep, folder: Path) -> None:
 
 
 def _positive(text: str) -> float:
-    value = _area(text)
+    value = extent(text)
     if value == 0:
         raise ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
-
-
-def _area(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is not a number of 0 or more")
     return value
