@@ -14,7 +14,9 @@ def itself(thing: Any) -> Any:
 
 def retitle(frame: Any, title: str) -> None:
     """Let a dock have its own name: napari appends the plugin's, which a narrow dock cuts off."""
-    bar = itself(frame).titleBarWidget()
+    frame = itself(frame)
+    frame.setWindowTitle(title)
+    bar = frame.titleBarWidget()
     label = None if bar is None else bar.findChild(QLabel)
     if label is not None:
         label.setText(title)
@@ -26,7 +28,7 @@ def beside(frame: Any, widget: QWidget) -> None:
     while other is not None and not isinstance(other, QDockWidget):
         other = other.parentWidget()
     window = frame.parent()
-    retitle(frame, frame.name)
+    retitle(frame, frame.name.split(" (")[0])
     if isinstance(other, QDockWidget) and isinstance(window, QMainWindow):
         window.tabifyDockWidget(other, frame)
     frame.show()

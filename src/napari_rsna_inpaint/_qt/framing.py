@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Image
 from napari.viewer import Viewer
 from scipy import ndimage
@@ -37,14 +40,19 @@ def head_box(volume: CTVolume) -> Box:
     )
 
 
+def head_corners(volume: CTVolume, layer: Image) -> npt.NDArray[np.float64]:
+    """Corners ``(8, 3)`` of the head in the world of a layer, mm."""
+    return np.array([layer.data_to_world(corner) for corner in product(*head_box(volume))])
+
+
 def fit_head(viewer: Viewer, layer: Image) -> None:
     """Let the head fill the canvas, in the plane that is shown."""
     volume = layer_volume(layer)
     if volume is None or viewer.dims.ndisplay != 2:
         viewer.reset_view()
         return
-    corners = np.array(head_box(volume), float).T
-    low, high = np.sort([layer.data_to_world(corner) for corner in corners], axis=0)
+    corners = head_corners(volume, layer)
+    low, high = corners.min(axis=0), corners.max(axis=0)
     shown = list(viewer.dims.displayed)
     size = np.maximum((high - low)[shown], 1.0)
     height, width = viewer.canvas.size

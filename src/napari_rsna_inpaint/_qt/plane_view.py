@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from napari.components import ViewerModel
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from napari.qt import QtViewer
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_rsna_inpaint._qt.canvas_text import slice_number
+from napari_rsna_inpaint._qt.framing import head_corners
 from napari_rsna_inpaint._qt.layer_twin import LayerTwin
 from napari_rsna_inpaint._qt.layers import layer_volume
 from napari_rsna_inpaint._qt.plane_marks import PlaneMarks
@@ -21,7 +22,8 @@ from napari_rsna_inpaint._qt.plane_mouse import PlaneMouse
 from napari_rsna_inpaint._qt.shown import shown_ct
 from napari_rsna_inpaint._qt.tilt import upright, upright_letters
 
-_FILLED = 0.97
+#: Part of the canvas that the head takes; the rest is for the letters.
+_FILLED = 0.84
 
 
 class PlaneView(QObject):
@@ -39,7 +41,7 @@ class PlaneView(QObject):
     resized
         The canvas has another size.
     fit_wanted
-        The whole volume is to be shown again.
+        The whole head is to be shown again.
 
     Attributes
     ----------
@@ -63,6 +65,7 @@ class PlaneView(QObject):
         self._sources: list[Layer] = []
         self._twins: dict[Layer, LayerTwin] = {}
         self._world = np.eye(4)
+        self._framed: npt.NDArray[np.floating] = np.zeros((2, 3))
         self.zoomed = False
         self.model = ViewerModel(ndisplay=2, order=order)
         PlaneMouse(self)
@@ -101,18 +104,29 @@ class PlaneView(QObject):
         bool
             Whether another part of the world is shown than before.
         """
-        world = upright(layer_volume(shown_ct(self.viewer)), self.hidden_axis)
+        ct = shown_ct(self.viewer)
+        world = upright(layer_volume(ct), self.hidden_axis)
         straight = np.array_equal(world, self._world)
         if straight and [*sources] == self._sources:
             return False
-        before = self.model.layers.extent.world
+        before = self._framed
         self._remove([one for one in self._sources if one not in sources or not straight])
         self._world, self._sources = world, [*sources]
         self._add(on_stale)
         if self.empty:
             self.marks.cross(None)
             self.marks.write((), "")
-        return not np.array_equal(before, self.model.layers.extent.world)
+        self._framed = self._frame(ct)
+        return not np.array_equal(before, self._framed)
+
+    def _frame(self, ct: Image | None) -> npt.NDArray[np.floating]:
+        """Low and high corner ``(2, 3)`` of what is worth showing, mm: the head, or all layers."""
+        volume = layer_volume(ct)
+        if ct is None or volume is None:
+            extent = self.model.layers.extent
+            return extent.world + np.outer((-0.5, 0.5), extent.step)
+        corners = head_corners(volume, ct) @ self._world[:3, :3].T + self._world[:3, 3]
+        return np.array([corners.min(axis=0), corners.max(axis=0)])
 
     def mark_stale(self) -> None:
         """Let the next refresh show the data of all layers anew."""
@@ -149,14 +163,13 @@ class PlaneView(QObject):
         return np.linalg.solve(self._world, (*position, 1))[:3]
 
     def fitting_zoom(self) -> float:
-        """Canvas pixels per mm at which all layers fit."""
-        extent = self.model.layers.extent
-        size = (extent.world[1] - extent.world[0] + extent.step)[list(self._order[1:])]
+        """Canvas pixels per mm at which the head fits."""
+        size = (self._framed[1] - self._framed[0])[list(self._order[1:])]
         return _FILLED * float(np.min(np.array(self.model.canvas.size) / np.maximum(size, 1e-6)))
 
     def fit(self, zoom: float) -> None:
-        """Show the middle of the layers."""
-        low, high = self.model.layers.extent.world[:, list(self._order[1:])]
+        """Show the middle of the head."""
+        low, high = self._framed[:, list(self._order[1:])]
         camera = self.model.scene.camera
         camera.center = (0.0, *((low + high) / 2))
         camera.zoom = zoom

@@ -76,7 +76,7 @@ class SideViews(QWidget):
             self._refresh_soon()
 
     def fit(self) -> None:
-        """Show all of the volume in both views, at the same scale."""
+        """Show all of the head in both views, at the same scale."""
         for view in self._views:
             view.zoomed = False
         self._fit()

@@ -9,7 +9,7 @@ import napari
 from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEventLoop, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QDockWidget, QFileDialog, QMainWindow
+from qtpy.QtWidgets import QApplication, QDockWidget, QFileDialog, QMainWindow, QWidget
 
 from napari_rsna_inpaint._qt.canvas_text import write_on_canvas
 from napari_rsna_inpaint._qt.detect_panel import DetectPanel
@@ -32,7 +32,8 @@ _THEME = "rsna-reading"
 _SMALLEST, _LARGEST = (1280, 800), (1920, 1200)
 #: Part of the window's width that the side views take.
 _SIDE_PART = 0.19
-_LIST_WIDTH = 190
+#: napari's numbers beside the slider: it counts from 0 and from the head, the canvas as the file.
+_STEP_NUMBERS = ("slice_label", "slice_label_sep")
 _FILES = "Head CT (*.dcm *.dicom *.ima *.zip *.nii *.nii.gz);;All files (*)"
 
 
@@ -104,29 +105,48 @@ def dock(viewer: napari.Viewer) -> Workstation:
     return widget
 
 
-def lay_out(viewer: napari.Viewer) -> None:
-    """Arrange a window for reading: side views beside the canvas, the dock, a slim layer list.
+def _frame(viewer: napari.Viewer) -> QDockWidget:
+    return itself(viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCK)[0])
 
-    napari's layer controls are closed, since they would take a quarter of a small screen; its
-    Window menu brings them back.
-    """
-    main = itself(viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCK)[0])
-    window = main.parent()
+
+def _window(viewer: napari.Viewer) -> QMainWindow:
+    window = _frame(viewer).parent()
     assert isinstance(window, QMainWindow)
+    return window
+
+
+def lay_out(viewer: napari.Viewer) -> None:
+    """Arrange a window for reading: a large canvas, side views beside it, the dock.
+
+    napari's layer list is a tab behind the dock and its layer controls are closed, since they
+    would take the width that the head needs; its Window menu brings them back.
+    """
+    main, window = _frame(viewer), _window(viewer)
     if _SIDE_DOCK in viewer.window.dock_widgets:
         return
-    docks = {frame.objectName(): frame for frame in window.findChildren(QDockWidget)}
-    controls, layers = docks.get("layer controls"), docks.get("layer list")
-    if controls is not None and layers is not None:
-        controls.hide()
-        window.resizeDocks([layers], [_LIST_WIDTH], Qt.Orientation.Horizontal)
+    widths = {main: dock(viewer).minimumWidth()}
     if settings().side_views:
         views = SideViews(itself(viewer))
         itself(dock(viewer)).reading.images_changed.connect(views.refresh)
         frame = itself(viewer.window.add_dock_widget(views, name=_SIDE_DOCK, area="right"))
         window.splitDockWidget(frame, main, Qt.Orientation.Horizontal)
-        widths = [round(_SIDE_PART * window.width()), dock(viewer).minimumWidth()]
-        window.resizeDocks([frame, main], widths, Qt.Orientation.Horizontal)
+        widths[frame] = round(_SIDE_PART * window.width())
+    docks = {frame.objectName(): frame for frame in window.findChildren(QDockWidget)}
+    controls, layers = docks.get("layer controls"), docks.get("layer list")
+    if controls is not None and layers is not None:
+        controls.hide()
+        window.tabifyDockWidget(main, layers)
+
+    def settle() -> None:
+        settling.deleteLater()
+        main.raise_()
+        window.resizeDocks(list(widths), list(widths.values()), Qt.Orientation.Horizontal)
+
+    # Qt heeds both only once the docks lie where they were put.
+    settling = QTimer(window)
+    settling.setSingleShot(True)
+    settling.timeout.connect(settle)
+    settling.start(0)
 
 
 def show_study(viewer: napari.Viewer, volume: CTVolume) -> Image:
@@ -141,6 +161,9 @@ def show_study(viewer: napari.Viewer, volume: CTVolume) -> Image:
     middle = (middle_of_brain(volume), *(n // 2 for n in volume.hu.shape[1:]))
     viewer.dims.set_point(range(3), layer.data_to_world(middle))
     fit_head(viewer, layer)
+    for name in _STEP_NUMBERS:
+        for label in _window(viewer).findChildren(QWidget, name):
+            label.hide()
     return layer
 
 
@@ -165,6 +188,8 @@ def _open(viewer: napari.Viewer, path: str) -> None:
         return
     if volume is not None:
         lay_out(viewer)
+        # The canvas must have its final size before a study is fitted into it.
+        QApplication.processEvents()
         show_study(viewer, volume)
 
 
