@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -32,6 +33,9 @@ _BUTTONS = (
     ("supplement", "Supplement  S", "Draw what was missed, then press S again"),
     ("undo", "Undo  Z", "Take back what you decided last"),
 )
+_VERDICTS = ("accept", "reject", "unsure")
+#: Lines of text that are kept free for what is known of a finding.
+_LINES = 3
 
 
 class FindingsPanel(QWidget):
@@ -68,8 +72,11 @@ class FindingsPanel(QWidget):
         self.table = FindingsTable()
         self.details = QLabel()
         self.details.setWordWrap(True)
+        self.details.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.details.setMinimumHeight(_LINES * self.details.fontMetrics().lineSpacing() + 4)
         self.note = QLineEdit()
-        self.note.setPlaceholderText("Remark on this finding (Enter keeps it)")
+        self.note.setPlaceholderText("Remark on this finding")
+        self._shown = self._remark = ""
         self.reasons = ReasonChooser()
         self.further = QCheckBox("Less suspicious regions")
         self.further.setToolTip("Regions of the heatmap below the operating point of the model")
@@ -77,6 +84,7 @@ class FindingsPanel(QWidget):
         self.learned.setEnabled(False)
         self.effect = QLabel()
         self.effect.setWordWrap(True)
+        self.effect.setStyleSheet("color: #90a4ae; font-size: 11px;")
         self.buttons = {name: QPushButton(text) for name, text, _ in _BUTTONS}
         self._lay_out()
         for name, _text, hint in _BUTTONS:
@@ -87,7 +95,8 @@ class FindingsPanel(QWidget):
         self.table.chosen.connect(self.chosen)
         self.table.key_pressed.connect(self.key_pressed)
         self.reasons.chosen.connect(self.reason_given)
-        self.note.returnPressed.connect(self._keep_note)
+        self.note.editingFinished.connect(self._keep_note)
+        self.note.returnPressed.connect(self.table.setFocus)
         self.further.toggled.connect(self.further_wanted)
         self.learned.toggled.connect(self.learned_wanted)
         self.show_entry(None)
@@ -95,7 +104,7 @@ class FindingsPanel(QWidget):
     def _lay_out(self) -> None:
         grid = QGridLayout()
         grid.setSpacing(3)
-        for column, name in enumerate(("accept", "reject", "unsure")):
+        for column, name in enumerate(_VERDICTS):
             grid.addWidget(self.buttons[name], 0, column * 2, 1, 2)
         for column, name in enumerate(("previous", "next", "undo")):
             grid.addWidget(self.buttons[name], 1, column * 2, 1, 2)
@@ -106,11 +115,10 @@ class FindingsPanel(QWidget):
         layout.addWidget(self.table, 1)
         layout.addWidget(self.details)
         layout.addLayout(grid)
-        layout.addWidget(self.reasons)
-        layout.addWidget(self._rest())
+        layout.addWidget(self._lower_part())
 
-    def _rest(self) -> QWidget:
-        """What makes room while a reason is asked for."""
+    def _lower_part(self) -> QWidget:
+        """Either the reasons or the rest, in one place, so that no button moves."""
         rest = QWidget()
         layout = QVBoxLayout(rest)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -123,8 +131,12 @@ class FindingsPanel(QWidget):
             self.effect,
         ):
             layout.addWidget(widget)
-        self.reasons.asking.connect(lambda asking: rest.setVisible(not asking))
-        return rest
+        layout.addStretch(1)
+        part = QStackedWidget()
+        part.addWidget(rest)
+        part.addWidget(self.reasons)
+        self.reasons.asking.connect(part.setCurrentIndex)
+        return part
 
     def fill(self, entries: list[Entry], n_further: int) -> None:
         """Show the list and how far it has been judged."""
@@ -141,12 +153,14 @@ class FindingsPanel(QWidget):
         """Show what is known of the current finding, or that there is none."""
         self.table.mark("" if entry is None else entry.id)
         self.details.setText("" if entry is None else _described(entry))
-        self.details.setVisible(entry is not None)
         remark = "" if entry is None or entry.verdict is None else entry.verdict.note
-        self.note.setText(remark)
-        self.note.setVisible(entry is not None)
-        for name in ("accept", "reject", "unsure"):
-            self.buttons[name].setEnabled(entry is not None)
+        known = "" if entry is None else entry.id, remark
+        # what is being typed stays when the list is made anew
+        if known != (self._shown, self._remark):
+            self._shown, self._remark = known
+            self.note.setText(remark)
+        for widget in (self.note, *(self.buttons[name] for name in _VERDICTS)):
+            widget.setEnabled(entry is not None)
 
     def show_effect(self, sentence: str, *, available: bool, on: bool) -> None:
         """Say what was learned from verdicts and whether the switch can be used."""
@@ -158,23 +172,23 @@ class FindingsPanel(QWidget):
         self.effect.setVisible(bool(sentence))
 
     def _keep_note(self) -> None:
-        self.noted.emit(self.note.text().strip())
-        self.table.setFocus()
+        """Keep what was typed, also when the reader goes on with the mouse."""
+        remark = self.note.text().strip()
+        if remark != self._remark:
+            self._remark = remark
+            self.noted.emit(remark)
 
 
 def _counted(entries: list[Entry]) -> str:
     if not entries:
         return "No findings."
     words = [entry.word for entry in entries]
-    parts = [f"{len(entries)} region{'' if len(entries) == 1 else 's'}"]
-    parts += [
-        f"{words.count(word)} {word}"
-        for word in ("accepted", "rejected", "unsure", "supplemented")
+    parts = [
+        f"{words.count(word)} {word or 'open'}"
+        for word in ("", "accepted", "rejected", "unsure", "supplemented")
         if word in words
     ]
-    if "" in words:
-        parts.append(f"{words.count('')} open")
-    return "  ·  ".join(parts)
+    return " · ".join(parts)
 
 
 def _described(entry: Entry) -> str:
@@ -186,7 +200,7 @@ def _described(entry: Entry) -> str:
         f"{finding.area_mm2:.0f} mm² at its largest"
     )
     if scales:
-        text += f"; seen with squares of {scales} mm"
+        text += f", squares of {scales} mm"
     if not math.isnan(entry.score) and entry.score != finding.score:
         text += f"; score {finding.score:.2f} before learning"
     if entry.verdict is not None and entry.word:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import math
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor, QKeyEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtGui import QColor, QKeyEvent, QPalette
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableWidget,
+    QTableWidgetItem,
+)
 
 from napari_rsna_inpaint._qt.findings_list import Entry
 
@@ -21,7 +28,26 @@ _COLUMNS = (
     ("Verdict", "Accepted, rejected, unsure or supplemented; open where empty"),
 )
 _LEFT = {0, 2, 7}
+_STYLE = """
+QTableView::item { padding: 0 2px; }
+QTableView::item:selected { background: #335e7c; }
+QHeaderView { font-size: 11px; }
+QHeaderView::section { background: #16181b; border: none; padding: 2px; }
+"""
 _SIDES = {"right": "R", "left": "L", "middle": "mid"}
+
+
+class _Coloured(QStyledItemDelegate):
+    """Leaves the colour of the verdict to the row that is chosen."""
+
+    def initStyleOption(  # noqa: N802
+        self, option: QStyleOptionViewItem | None, index: QModelIndex
+    ) -> None:
+        """Take the colour of the text for the chosen row too."""
+        super().initStyleOption(option, index)
+        colour = index.data(Qt.ItemDataRole.ForegroundRole)
+        if option is not None and colour is not None:
+            option.palette.setBrush(QPalette.ColorRole.HighlightedText, colour)
 
 
 class FindingsTable(QTableWidget):
@@ -52,7 +78,9 @@ class FindingsTable(QTableWidget):
         across.setSectionResizeMode(len(_COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
         down.setVisible(False)
         down.setDefaultSectionSize(24)
-        self.setStyleSheet("QTableView::item { padding: 0 2px; } QHeaderView { font-size: 11px; }")
+        self.setStyleSheet(_STYLE)
+        self.setItemDelegate(_Coloured(self))
+        across.setHighlightSections(False)
         self.setShowGrid(False)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
