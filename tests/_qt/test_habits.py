@@ -234,7 +234,7 @@ def test_the_readout_tells_value_and_patient_position(phantom: Phantom) -> None:
     for mm, plus, minus in ((x, "L", "R"), (y, "P", "A"), (z, "H", "F")):
         letter = minus if mm < 0 else plus
         assert float(words[words.index(letter) + 1]) == pytest.approx(abs(mm), abs=0.06)
-    assert words[-2:] == ["slice", "3"]
+    assert words[words.index("slice") + 1] == "3"
     assert describe_point(viewer, ct.data_to_world((2, -3, 5))) == ""
 
 
@@ -253,7 +253,7 @@ def test_a_slab_is_what_it_says(phantom: Phantom) -> None:
         expected = expected.max(axis=0) if slab.mode == "max" else expected.mean(axis=0)
         assert np.allclose(ct._slice.image.raw, expected)
         here = (z, 30, 50)
-        shown = describe_point(viewer, ct.data_to_world(here)).splitlines()[-1]
+        shown = describe_point(viewer, ct.data_to_world(here)).splitlines()[0]
         assert shown.startswith(f"{expected[30, 50]:.0f} HU")
     assert seen == [*slabs(5.0)[1:], Slab()]
     show_slab(viewer, Slab(3, "mean"))

@@ -21,6 +21,9 @@ from napari_rsna_inpaint.volume import CTVolume
 
 #: Layers that a running detection fills, and what of its maps they show.
 _IMAGES = {"Inpainted": "inpainted", "Residual": "residual", "Heatmap": "heatmap"}
+#: Of the legend on the canvas, in pixels.
+_BAR_SIZE = (8, 90)
+_BAR_COLOUR = "#90a4ae"
 
 
 class LiveResult:
@@ -99,7 +102,9 @@ class LiveResult:
             layer.contour = 1
             layer.editable = False
         elif layer.name in ("Heatmap", "Residual"):
-            layer.colorbar.visible = True
+            bar = layer.colorbar
+            bar.size, bar.tick_length, bar.font_size = _BAR_SIZE, 3, 8
+            bar.color, bar.visible = _BAR_COLOUR, True
         name = layer.name
         self._viewer.layers.append(layer)
         self._layers[name] = layer

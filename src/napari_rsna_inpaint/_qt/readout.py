@@ -41,16 +41,17 @@ def describe_point(viewer: ViewerModel, position: tuple[float, ...]) -> str:
         return slab.value(data, axis, (z, y, x))
 
     words = []
-    for name, form in (("Inpainted", "healthy {:.0f}"), ("Residual", "residual {:+.0f}")):
+    for name, form in (("Inpainted", "healthy {:.0f}"), ("Residual", "residual {:+.0f} HU")):
         layer = companion(viewer, ct, name)
         if layer is not None:
-            words.append(form.format(value(layer.data)))
+            # rounded first: no "-0"
+            words.append(form.format(round(value(layer.data)) or 0))
     where = [
         f"{letters[int(mm < 0)]} {abs(mm):.1f}"
         for letters, mm in zip(_LPS, volume.to_patient(place), strict=True)
     ]
-    # the longest line uppermost: the lowest one shares its height with a letter of the side
-    lines = [f"{' '.join(where)} mm", "  ".join(words), f"{value(volume.hu):.0f} HU  slice {z + 1}"]
+    # the longest line lowest: there the head leaves most room
+    lines = [f"{value(volume.hu):.0f} HU  slice {z + 1}", "  ".join(words), f"{' '.join(where)} mm"]
     return "\n".join(line for line in lines if line)
 
 
