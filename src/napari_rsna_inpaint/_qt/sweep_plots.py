@@ -12,6 +12,7 @@ from matplotlib.backend_bases import MouseEvent
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_rsna_inpaint.sweep.metrics import METRICS
@@ -100,13 +101,15 @@ class Plot(FigureCanvasQTAgg):
             self.say("Accept and reject findings first:\nthen this shows what a threshold keeps.")
             return
         axes = self._begin()
-        axes.plot(rejected * one.rejected.total, accepted, color=_MAIN, lw=1.5, marker=".", ms=4)
+        right, false = one.accepted.total, one.rejected.total
+        x, y = rejected * false, accepted * right
+        axes.plot(x, y, color=_MAIN, lw=1.5, marker=".", ms=4)
         at = int(np.abs(found.column("threshold") - threshold).argmin())
-        axes.plot(
-            rejected[at] * one.rejected.total, accepted[at], "o", color=_LINE, ms=7, mfc="none"
-        )
-        axes.set_ylim(-0.03, 1.05)
-        axes.set_xlim(-0.2, one.rejected.total + 0.2)
+        axes.plot(x[at], y[at], "o", color=_LINE, ms=7, mfc="none")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        axes.set_xlim(-0.05 * false, 1.05 * false)
+        axes.set_ylim(-0.05 * right, 1.05 * right)
         _label(axes, "rejected findings kept", "accepted findings kept", _TEXT)
         self.draw_idle()
 

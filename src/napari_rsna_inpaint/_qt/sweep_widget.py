@@ -509,8 +509,9 @@ class SweepWidget(QWidget):
         inside = detection.brain_mask[part]
         inpainted = detection.inpainted[part][inside]
         title = (
-            f"{square.size_mm:g} mm, slice {square.slice + 1}: mean {square.mean_difference:+.1f}, "
-            f"EMD {square.earth_mover:.1f}, SD {square.std_difference:+.1f} HU"
+            f"{square.size_mm:g} mm, slice {square.slice + 1}\n"
+            f"mean {square.mean_difference:+.1f}, EMD {square.earth_mover:.1f}, "
+            f"SD {square.std_difference:+.1f} HU"
         )
         plot.show_histograms(title, inpainted + detection.residual[part][inside], inpainted)
 
