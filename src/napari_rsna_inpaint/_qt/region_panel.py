@@ -63,7 +63,7 @@ _ROWS = (
     ("Original", "mean_hu", "{:.1f} HU"),
     ("Completed", "completed_hu", "{:.1f} HU"),
     ("Residual", "residual_hu", "{:+.1f} HU"),
-    ("Against healthy", "z", "{:+.1f} spreads"),
+    ("z against healthy", "z", "{:+.1f}"),
     ("Spread", "spread_hu", "{:.1f} HU"),
     ("Min. distance", "minimum_distance_hu", "{:.1f} HU"),
 )
@@ -108,7 +108,7 @@ class RegionPanel(QWidget):
         self.samples = QSpinBox()
         self.seed_label = QLabel()
         self.seed_button = _button("New seed")
-        self.start_button = _button("Re-inpaint (X)")
+        self.start_button = _button("Complete anew  X")
         self.cancel_button = _button("Cancel")
         self.bar = QProgressBar()
         self.line = Message()
@@ -116,8 +116,8 @@ class RegionPanel(QWidget):
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider_label = QLabel()
         self.original_button = _button("Show original", checkable=True)
-        self.accept_button = _button("Accept (Enter)")
-        self.discard_button = _button("Discard (Esc)")
+        self.accept_button = _button("Accept  Enter")
+        self.discard_button = _button("Discard  Esc")
         self.numbers = {name: QLabel() for _, name, _ in _ROWS}
         self._lay_out()
         self._connect()
@@ -438,7 +438,7 @@ class RegionPanel(QWidget):
         detection = self._reading.detection
         if detection is None or not edit.fits(detection):
             raise InputRefused(
-                "The result was changed since this region was drawn: re-inpaint it anew."
+                "The result was changed since this region was drawn: complete it anew."
             )
         edit.apply(detection)
         self._refresh()
