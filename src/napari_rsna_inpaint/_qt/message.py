@@ -46,5 +46,9 @@ class Message(QWidget):
     def _show_details(self) -> None:
         box = QMessageBox(QMessageBox.Icon.Warning, "Details", self.text(), parent=self)
         box.setDetailedText(self._details)
+        for button in box.buttons():
+            # the one that unfolds the text: the reader has asked for it already
+            if box.buttonRole(button) == QMessageBox.ButtonRole.ActionRole:
+                button.click()
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.open()
