@@ -17,6 +17,7 @@ from napari_rsna_inpaint._qt.canvas_text import slice_number
 from napari_rsna_inpaint._qt.framing import head_corners
 from napari_rsna_inpaint._qt.layer_twin import LayerTwin
 from napari_rsna_inpaint._qt.layers import layer_volume
+from napari_rsna_inpaint._qt.own_context import keep_own_context
 from napari_rsna_inpaint._qt.plane_marks import PlaneMarks
 from napari_rsna_inpaint._qt.plane_mouse import PlaneMouse
 from napari_rsna_inpaint._qt.shown import shown_ct
@@ -70,6 +71,7 @@ class PlaneView(QObject):
         self.model = ViewerModel(ndisplay=2, order=order)
         PlaneMouse(self)
         self.canvas = QtViewer(self.model)
+        keep_own_context(self.canvas)
         self.canvas.dims.hide()
         # Files are dropped on the window, and its keys work wherever was clicked.
         self.canvas.setAcceptDrops(False)
