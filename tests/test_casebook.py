@@ -202,10 +202,26 @@ def test_an_accepted_completion_is_there_again_unless_it_was_taken_back(
     shown = make(store, volume, tmp_path).images(case.run, volume)
     assert np.allclose(shown.residual[1:3, 20:24, 20:24], 21)
     assert np.allclose(case.edit_of(event).before["residual"], 20)
-    assert [edit.seed for edit in case.edits()] == [3]
+    assert [edit.seed for edit in case.edits()[0]] == [3]
     case.undo()
     shown = make(store, volume, tmp_path).images(case.run, volume)
     assert np.allclose(shown.residual, detection.residual)
+
+
+def test_a_damaged_completion_costs_neither_the_result_nor_the_other_completions(
+    store: Store, volume: CTVolume, tmp_path: Path, detection: Detection
+) -> None:
+    case = begun(store, volume, tmp_path, detection)
+    case.keep_images(case.run, detection, volume)
+    for seed in (1, 2):
+        case.edit(replace(an_edit(detection), seed=seed))
+    damaged = sorted(case.folder(case.run).glob("edit_*"))[0]
+    damaged.write_bytes(b"broken")
+    edits, problem = case.edits()
+    assert [edit.seed for edit in edits] == [2]
+    assert damaged.name in problem
+    shown = make(store, volume, tmp_path).images(case.run, volume)
+    assert np.allclose(shown.residual[1:3, 20:24, 20:24], 21)
 
 
 def test_images_that_are_gone_or_damaged_cost_no_verdict(

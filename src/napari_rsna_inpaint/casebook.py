@@ -121,7 +121,9 @@ class Casebook:
             clear(self.sections)
 
     def images(self, run: Run, volume: CTVolume) -> Detection | None:
-        """Result of a run as it was left, accepted edits included, or None if not kept here.
+        """Result of a run as it was left, or None if not kept here.
+
+        Accepted edits are included, but for those that cannot be read (see `edits`).
 
         Raises
         ------
@@ -131,7 +133,7 @@ class Casebook:
         if not (self.folder(run) / RUN).exists():
             return None
         detection = load_detection(self.folder(run), volume)
-        for edit in self.edits(run):
+        for edit in self.edits(run)[0]:
             edit.apply(detection)
         self._whole.add(run.id)
         return detection
@@ -194,10 +196,20 @@ class Casebook:
         self._store.undo(mine[-1].id, reader=self._reader)
         return mine[-1]
 
-    def edits(self, run: Run | None = None) -> list[Edit]:
-        """Accepted completions of a run, by default the one that is read, in their order."""
+    def edits(self, run: Run | None = None) -> tuple[list[Edit], str]:
+        """Accepted completions of a run, by default the one that is read, in their order.
+
+        Those that cannot be read are left out; the second value says so, or is empty.
+        """
         of = self._run if run is None else run
-        return [self._load(of, event) for event in self._standing(of, "edit")]
+        edits: list[Edit] = []
+        problem = ""
+        for event in self._standing(of, "edit"):
+            try:
+                edits.append(self._load(of, event))
+            except RsnaInpaintError as error:
+                problem = str(error)
+        return edits, problem
 
     def edit_of(self, event: Event) -> Edit:
         """The edit that an event recorded."""

@@ -224,3 +224,76 @@ def test_another_study_has_its_own_findings(
     qtbot.waitUntil(lambda: station.reading.detection is not None, timeout=10_000)
     assert "1 accepted" in station.findings.counters.text()
     assert viewer.layers["CT"].visible
+
+
+@pytest.mark.usefixtures("two_findings")
+def test_a_reason_counts_only_for_the_finding_it_was_asked_for(
+    open_study: Callable, qtbot: Any
+) -> None:
+    from qtpy.QtCore import Qt
+
+    viewer, station = open_study()
+    detect(station, qtbot)
+    station.findings.further.setChecked(True)
+    reasons = station.findings.reasons
+    for elsewhere in (
+        lambda: station.findings.table.setCurrentCell(1, 0),
+        lambda: station.tabs.setCurrentWidget(station.keys),
+        lambda: station.detect.start_button.click(),
+    ):
+        station.show_finding("F1")
+        qtbot.keyClick(canvas(viewer), Qt.Key.Key_R)
+        assert reasons.isVisible()
+        elsewhere()
+        assert not reasons.isVisible()
+        qtbot.keyClick(canvas(viewer), Qt.Key.Key_2)
+    qtbot.waitUntil(lambda: not station.busy and not station.detect.running, timeout=10_000)
+    assert not stored()
+
+
+def test_nothing_is_decided_on_the_run_before_while_a_new_one_is_kept(
+    open_study: Callable, fake: Any, detection: Detection, qtbot: Any
+) -> None:
+    _, station = open_study()
+    detect(station, qtbot)
+    station.next_finding()
+    station.accept()
+    fake.detection = replace(detection, run={**detection.run, "protocol": "full"})
+    with qtbot.waitSignal(station.detect.settled, timeout=10_000):
+        station.detect.start()
+        station.undo()
+        assert "nothing to take back" in station.detect.message.text()
+    station.next_finding()
+    station.unsure()
+    assert "being saved" in station.detect.message.text()
+    qtbot.waitUntil(lambda: not station.busy, timeout=20_000)
+    station.unsure()
+    with open_store() as store:
+        assert [event.detail["verdict"] for event in store.events() if event.kind == "verdict"] == [
+            "accepted",
+            "unsure",
+        ]
+        assert len({event.run for event in store.events()}) == 2
+
+
+def test_the_window_outlives_its_layers(open_study: Callable, fake: Any, qtbot: Any) -> None:
+    from qtpy.QtCore import Qt
+
+    from napari_rsna_inpaint._qt.study import lay_out
+
+    viewer, station = open_study()
+    lay_out(viewer)
+    detect(station, qtbot)
+    viewer.layers.remove("Findings")
+    before = viewer.dims.point
+    viewer.dims.set_point(0, viewer.dims.range[0].start)
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
+    assert viewer.dims.point[0] == pytest.approx(before[0], abs=20)
+    assert viewer.dims.point[0] != viewer.dims.range[0].start
+    # with text on the canvas, drawing crashed once the last layer was gone
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_T)
+    qtbot.wait(100)
+    viewer.layers.clear()
+    qtbot.wait(100)
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_A)
+    assert not stored()

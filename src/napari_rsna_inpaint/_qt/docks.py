@@ -24,12 +24,25 @@ def retitle(frame: Any, title: str) -> None:
 
 def beside(frame: Any, widget: QWidget) -> None:
     """Show a dock as a tab of the dock that holds ``widget``, in front."""
-    frame, other = itself(frame), widget.parentWidget()
-    while other is not None and not isinstance(other, QDockWidget):
-        other = other.parentWidget()
+    frame, other = itself(frame), _dock_of(widget)
     window = frame.parent()
     retitle(frame, frame.name.split(" (")[0])
-    if isinstance(other, QDockWidget) and isinstance(window, QMainWindow):
+    if other is not None and isinstance(window, QMainWindow):
         window.tabifyDockWidget(other, frame)
     frame.show()
     frame.raise_()
+
+
+def to_front(widget: QWidget) -> None:
+    """Show the dock that holds ``widget``, in front of the docks in the same place."""
+    frame = _dock_of(widget)
+    if frame is not None:
+        frame.show()
+        frame.raise_()
+
+
+def _dock_of(widget: QWidget) -> QDockWidget | None:
+    parent = widget.parentWidget()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parentWidget()
+    return parent

@@ -56,12 +56,17 @@ def _features(entries: list[Entry]) -> dict[str, list[Any]]:
     return columns
 
 
-def key_voxel(labels: Array, entry: Entry) -> tuple[int, int, int]:
-    """Index ``(z, y, x)`` of the middle of a region where its area is largest."""
+def key_voxel(labels: Array | None, entry: Entry) -> tuple[int, int, int]:
+    """Index ``(z, y, x)`` of the middle of a region where its area is largest.
+
+    Where its labels are not there, because the layer was removed, of the middle of its box.
+    """
     z0, y0, x0, z1, y1, x1 = entry.finding.bbox
-    box = np.asarray(labels[z0:z1, y0:y1, x0:x1]) == entry.label
+    box = np.zeros(0) if labels is None else np.asarray(labels[z0:z1, y0:y1, x0:x1]) == entry.label
+    if not box.any():
+        return (z0 + z1) // 2, (y0 + y1) // 2, (x0 + x1) // 2
     z = int(box.sum(axis=(1, 2)).argmax())
-    y, x = np.argwhere(box[z]).mean(axis=0) if box.any() else (0, 0)
+    y, x = np.argwhere(box[z]).mean(axis=0)
     return z0 + z, round(y0 + y), round(x0 + x)
 
 

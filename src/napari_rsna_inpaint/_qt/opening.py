@@ -34,7 +34,7 @@ class Opened:
     run, detection
         The run that was left, and its images if they are kept here; or None.
     problem
-        Why the images of that run cannot be shown, or empty.
+        What of that run cannot be shown and why, or empty.
     model, licence
         The model that will be used, and the line of its card on its terms.
     """
@@ -87,4 +87,4 @@ def _images(casebook: Casebook, run: Run | None, volume: CTVolume) -> tuple[Dete
             "This study was read before, but the images of that result are not kept on this "
             "machine: press Detect to show them again; the verdicts are kept."
         )
-    return detection, ""
+    return detection, casebook.edits(run)[1]

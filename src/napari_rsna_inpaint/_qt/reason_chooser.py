@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QHideEvent, QKeyEvent
 from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_rsna_inpaint.store import REASONS
@@ -25,6 +25,7 @@ class ReasonChooser(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self._asking = False
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -40,26 +41,30 @@ class ReasonChooser(QWidget):
 
     def ask(self) -> None:
         """Ask for a reason."""
-        if not self.isVisibleTo(self.parentWidget()):
+        app = QApplication.instance()
+        assert app is not None
+        if not self._asking:
+            self._asking = True
             self.setVisible(True)
             self.asking.emit(True)
-            app = QApplication.instance()
-            assert app is not None
             app.installEventFilter(self)
 
     def dismiss(self) -> None:
         """Stop asking."""
-        self.setVisible(False)
-        self.asking.emit(False)
         app = QApplication.instance()
-        if app is not None:
+        assert app is not None
+        if self._asking:
+            self._asking = False
+            self.setVisible(False)
+            self.asking.emit(False)
             app.removeEventFilter(self)
 
     def eventFilter(self, _object: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Take the next key, wherever the focus is."""
-        if not isinstance(event, QKeyEvent) or event.type() not in (
-            QEvent.Type.KeyPress,
-            QEvent.Type.ShortcutOverride,
+        if (
+            not isinstance(event, QKeyEvent)
+            or event.type() not in (QEvent.Type.KeyPress, QEvent.Type.ShortcutOverride)
+            or not self._in_front()
         ):
             return False
         key = event.text().lower()
@@ -70,6 +75,20 @@ class ReasonChooser(QWidget):
                 self.dismiss()
         event.accept()
         return True
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
+        """Stop asking where the question is not seen any more: another tab, a closed dock."""
+        super().hideEvent(event)
+        if event is not None and not event.spontaneous():
+            self.dismiss()
+
+    def _in_front(self) -> bool:
+        """Whether keys are meant for the window, and not for a dialog or a menu over it."""
+        window = self.window()
+        assert window is not None
+        # a dock that floats is a window of its own, the main one is its parent
+        ours = (None, window, window.parentWidget())
+        return QApplication.activeWindow() in ours and QApplication.activePopupWidget() is None
 
     def _answer(self, code: str) -> None:
         self.dismiss()

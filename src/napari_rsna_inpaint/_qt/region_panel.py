@@ -75,7 +75,8 @@ class RegionPanel(QWidget):
     Signals
     -------
     accepted
-        An `Edit` that was written into the result.
+        An `Edit` that was written into the result. Whoever cannot keep it takes it back by
+        `undo_edit`; drawing and preview then stay for another attempt.
     message
         A sentence on what happened, for the reader.
 
@@ -401,9 +402,10 @@ class RegionPanel(QWidget):
             edit = outcome.judge.consequences(outcome.result, detection)
         edit.apply(detection)
         self._refresh()
-        self.clear()
-        self.line.say("Accepted. Undo (Z) takes it back.")
         self.accepted.emit(edit)
+        if edit.applied(detection):
+            self.clear()
+            self.line.say("Accepted. Undo (Z) takes it back.")
 
     def discard(self) -> None:
         """Drop the preview; the drawn region stays."""

@@ -21,7 +21,7 @@ from napari_rsna_inpaint._qt import findings_view
 from napari_rsna_inpaint._qt.actions import bind_keys, perform
 from napari_rsna_inpaint._qt.canvas_text import write_on_canvas
 from napari_rsna_inpaint._qt.detect_panel import DetectPanel
-from napari_rsna_inpaint._qt.docks import beside
+from napari_rsna_inpaint._qt.docks import beside, itself, to_front
 from napari_rsna_inpaint._qt.findings_list import Entry, entries
 from napari_rsna_inpaint._qt.findings_panel import FindingsPanel
 from napari_rsna_inpaint._qt.habits import install_habits
@@ -29,6 +29,7 @@ from napari_rsna_inpaint._qt.help_panel import HelpPanel
 from napari_rsna_inpaint._qt.layers import layer_volume, side
 from napari_rsna_inpaint._qt.learning_switch import LearningSwitch
 from napari_rsna_inpaint._qt.opening import ANONYMOUS, PLUGIN, Opened, opening_job
+from napari_rsna_inpaint._qt.own_context import keep_own_context
 from napari_rsna_inpaint._qt.reading import Reading
 from napari_rsna_inpaint._qt.region_panel import RegionPanel
 from napari_rsna_inpaint._qt.settings import settings
@@ -92,6 +93,7 @@ class Workstation(QWidget):
         bind_keys(napari_viewer)
         install_habits(napari_viewer)
         write_on_canvas(napari_viewer)
+        keep_own_context(itself(napari_viewer).window._qt_viewer)
         self._turn_to_study()
 
     def _lay_out(self) -> None:
@@ -137,11 +139,12 @@ class Workstation(QWidget):
     def _turn_to_study(self) -> None:
         """Look up what is known of the study, in the background."""
         self._case = self._opened = self.detect.sections = None
-        self._no_store = _OPENING
+        self._no_store = ""
         self._fill([])
         volume = self.reading.volume
         if volume is None:
             return
+        self._no_store = _OPENING
         self._show_only(volume)
         source = self.reading.source
         job = opening_job(volume, self._store, settings())
@@ -180,13 +183,18 @@ class Workstation(QWidget):
         if opened.problem:
             self.detect.message.say(opened.problem)
         if opened.run is not None and opened.detection is not None and not self.detect.running:
-            self._case.run = opened.run
             self.detect.restore(opened.detection)
-            self._return_to_place()
+            self._case.run = opened.run
+            self._list()
+            self._guarded(self._return_to_place)
 
     def _turn_to_result(self) -> None:
         self._sides = {}
         self._drawn_shown = []
+        if self._case is not None:
+            # what is decided must not go to the run that was read before
+            self._case.run = None
+        self.findings.reasons.dismiss()
         if self.reading.detection is not None and self._case is not None:
             self._begin()
         else:
@@ -205,16 +213,19 @@ class Workstation(QWidget):
         def compute(report: Report, _cancelled: Callable[[], bool]) -> None:
             run = case.begin(as_computed, lambda: finding_features(volume, as_computed))
             # what was accepted on another machine is not here; the rest is
-            report([])
+            report(([], ""))
             case.keep_images(run, as_computed, volume)
             report(case.edits())
 
-        def begun(edits: list[Edit]) -> None:
+        def begun(kept: tuple[list[Edit], str]) -> None:
+            edits, problem = kept
             if self.reading.detection is detection:
                 for edit in edits:
                     if edit.fits(detection):
                         self._guarded(partial(self.region.redo_edit, edit))
                 self._list()
+                if problem:
+                    self.detect.message.say(problem)
 
         self._run(Job("saving of the result", compute), report=begun)
         self._list()
@@ -232,6 +243,10 @@ class Workstation(QWidget):
     # ---- the list ----------------------------------------------------------------------
 
     def _list(self) -> None:
+        """List what the store knows; where it cannot be asked, the list stays, and it is said."""
+        self._guarded(self._show_regions)
+
+    def _show_regions(self) -> None:
         """Show all regions with what was decided on them, in the list and on the canvas."""
         detection, volume = self.reading.detection, self.reading.volume
         if detection is None or volume is None:
@@ -289,11 +304,13 @@ class Workstation(QWidget):
         if entry is None:
             return
         self._seen_since = time.time()
+        # a reason that was asked for is not one for this finding
+        self.findings.reasons.dismiss()
         self.reading.look_at(finding)
         self.findings.show_entry(entry)
         layer = self.reading.layer("Findings")
-        if layer is not None:
-            self.reading.go_to(findings_view.key_voxel(layer.data, entry))
+        labels = None if layer is None else layer.data
+        self.reading.go_to(findings_view.key_voxel(labels, entry))
         self._settling.start()
 
     def _wanted(self, button: str) -> None:
@@ -325,6 +342,7 @@ class Workstation(QWidget):
     def reject(self) -> None:
         """Reject the current finding: asks for the reason."""
         if self._current is not None:
+            to_front(self)
             self.tabs.setCurrentWidget(self.findings)
             self.findings.reasons.ask()
 
@@ -358,30 +376,31 @@ class Workstation(QWidget):
     def undo(self) -> None:
         """Take back what was decided last: a verdict, a remark, a drawn region, a completion."""
         case = self._case
-        if case is None or case.run is None:
+        if case is None or case.run is None or self.reading.detection is None:
+            self.detect.message.say(_NOTHING)
             return
         undone: list[Event | None] = []
         if not self._guarded(lambda: undone.append(case.undo())):
             return
         event = undone[0]
         if event is None:
-            self.detect.message.say("There is nothing to take back.")
+            self.detect.message.say(_NOTHING)
             return
-        if event.kind == "edit":
-            self._guarded(lambda: self.region.undo_edit(case.edit_of(event)))
+        gone = event.kind != "edit" or self._guarded(
+            lambda: self.region.undo_edit(case.edit_of(event))
+        )
         self.learning.learn_soon()
         self._list()
         if event.finding in [entry.id for entry in self._entries]:
             self.show_finding(event.finding)
-        self.detect.message.say(f"Taken back: {_UNDONE[event.kind]}.")
+        until = "" if gone else " It is seen until the study is opened again."
+        self.detect.message.say(f"Taken back: {_UNDONE[event.kind]}.{until}")
 
     def _decide(self, verdict: str, reason: str | None = None) -> None:
         """Put a verdict on disk, then show it and go on to the next open finding."""
         entry, case = self._current, self._case
-        if case is None or entry is None:
-            self.detect.message.say(
-                self._no_store or "Choose a finding first: click one, or press N."
-            )
+        if entry is None or case is None or case.run is None:
+            self.detect.message.say(self._no_store or (_CHOOSE if entry is None else _SAVING))
             return
         note = "" if entry.verdict is None else entry.verdict.note
         if not self._guarded(
@@ -459,6 +478,9 @@ class Workstation(QWidget):
         return f"terms:{opened.model}:{_reader()}"
 
     def _show_terms(self) -> None:
+        self._guarded(self._show_new_terms)
+
+    def _show_new_terms(self) -> None:
         opened = self._opened
         if opened is not None and not opened.store.setting(self._terms_key(opened)):
             self.terms.show_terms(opened.model, opened.licence)
@@ -538,6 +560,9 @@ def _reader() -> str:
     return settings().reader or ANONYMOUS
 
 
+_CHOOSE = "Choose a finding first: click one, or press N."
+_NOTHING = "There is nothing to take back."
+_SAVING = "The result is still being saved: try again in a moment."
 _OPENING = "The study is still being looked up: try again in a moment."
 _UNDONE = {
     "verdict": "the verdict",
