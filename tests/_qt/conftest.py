@@ -22,6 +22,10 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            # windows of several processes would take the focus from each other
+            item.add_marker(pytest.mark.xdist_group("gui"))
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         return
     skip = pytest.mark.skip(reason="no screen (set DISPLAY, for example to that of Xvfb)")

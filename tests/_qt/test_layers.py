@@ -201,6 +201,10 @@ def test_what_was_learned_sets_order_and_what_is_listed(detection: Detection) ->
     assert listed(further=True, rescoring=None) == ["F1", "F2", "F3", "F4"]
     assert listed(further=False, rescoring=learned) == ["F2", "F3"]
     assert listed(further=True, rescoring=learned) == ["F2", "F3", "F1", "F4"]
+    detection.findings = [replace(first, id=f"F{n}") for n in range(1, 8)]
+    detection.further = []
+    assert len(listed(further=False, rescoring=None)) == 5
+    assert len(listed(further=True, rescoring=None)) == 7
 
 
 def test_a_ct_whose_data_were_replaced_is_no_longer_ours(phantom: Phantom) -> None:

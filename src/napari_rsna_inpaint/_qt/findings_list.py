@@ -20,6 +20,8 @@ VERDICT_COLOURS = {
     "unsure": "#ba68c8",
     "supplemented": "#ff8a65",
 }
+#: So many findings are listed without being asked for: more are a burden.
+MOST_SHOWN = 5
 #: Open regions that are darker than their healthy completion.
 DARK_COLOUR = "#4dd0e1"
 
@@ -66,6 +68,12 @@ class Entry:
         return VERDICT_COLOURS[self.word]
 
 
+def shown_first(detection: Detection, rescoring: Rescoring | None) -> list[str]:
+    """Identities of the regions that are listed without being asked for, in their order."""
+    shown = [finding.id for finding in detection.findings]
+    return (shown if rescoring is None else list(rescoring.order))[:MOST_SHOWN]
+
+
 def entries(
     detection: Detection,
     drawn: list[Drawn],
@@ -84,18 +92,17 @@ def entries(
     side_of
         Side of the patient.
     further
-        Whether regions below the operating point are listed; those with a verdict always are.
+        Whether the less suspicious regions are listed: those after the first `MOST_SHOWN`, and
+        those below the operating point. Those with a verdict always are.
     rescoring
         What was learned from verdicts, where it is to be applied: it sets scores, order and
         operating point.
     """
     every = [*detection.findings, *detection.further]
-    shown = [finding.id for finding in detection.findings]
     scores = {finding.id: finding.score for finding in every}
     if rescoring is not None:
-        shown = list(rescoring.order)
         scores = {one.id: one.new for one in rescoring.scores}
-    places = {name: place for place, name in enumerate(shown)}
+    places = {name: place for place, name in enumerate(shown_first(detection, rescoring))}
     listed = [
         Entry(label, finding, side_of(finding), verdicts.get(finding.id), scores[finding.id])
         for label, finding in enumerate(every, start=1)

@@ -17,6 +17,8 @@ from napari_rsna_inpaint.volume import Array
 
 #: With so many labels napari's colours take a fraction of the time that they take with more.
 _MOST_SLIM = 255
+#: Opacity, as in hexadecimal colours.
+_FAINT = "80"
 
 
 def slim_labels(detection: Detection) -> Array:
@@ -26,12 +28,19 @@ def slim_labels(detection: Detection) -> Array:
     return images.labels.astype(np.uint8) if count <= _MOST_SLIM else images.labels
 
 
-def colour(layer: Labels, entries: list[Entry]) -> None:
-    """Outline the listed regions, and only these."""
-    colours: dict[int | None, Any] = {0: "transparent", None: "transparent"}
-    colours |= {entry.label: entry.colour for entry in entries}
-    layer.colormap = DirectLabelColormap(color_dict=colours)
+def colour(layer: Labels, entries: list[Entry], chosen: str = "") -> None:
+    """Outline the listed regions, and only these, with all that is known of them as features."""
+    outline(layer, entries, chosen)
     layer.features = _features(entries)
+
+
+def outline(layer: Labels, entries: list[Entry], chosen: str) -> None:
+    """Outline the listed regions; beside the chosen one, the others are faint."""
+    colours: dict[int | None, Any] = {0: "transparent", None: "transparent"}
+    for entry in entries:
+        faint = chosen and entry.id != chosen
+        colours[entry.label] = entry.colour + (_FAINT if faint else "ff")
+    layer.colormap = DirectLabelColormap(color_dict=colours)
 
 
 def _features(entries: list[Entry]) -> dict[str, list[Any]]:

@@ -74,6 +74,8 @@ class RegionPanel(QWidget):
 
     Signals
     -------
+    started
+        The model is about to be used.
     accepted
         An `Edit` that was written into the result. Whoever cannot keep it takes it back by
         `undo_edit`; drawing and preview then stay for another attempt.
@@ -88,6 +90,7 @@ class RegionPanel(QWidget):
         Gives ``device``, ``model``, ``backend``, ``protocol`` and ``samples`` when asked.
     """
 
+    started = Signal()
     accepted = Signal(object)
     message = Signal(str)
 
@@ -264,6 +267,7 @@ class RegionPanel(QWidget):
         if region is None:
             self.line.say(_START)
             return
+        self.started.emit()
         self._let_go()
         self.drawing.stop()
         self._source = source

@@ -22,7 +22,7 @@ from napari_rsna_inpaint._qt.actions import bind_keys, perform
 from napari_rsna_inpaint._qt.canvas_text import write_on_canvas
 from napari_rsna_inpaint._qt.detect_panel import DetectPanel
 from napari_rsna_inpaint._qt.docks import beside, itself, to_front
-from napari_rsna_inpaint._qt.findings_list import Entry, entries
+from napari_rsna_inpaint._qt.findings_list import Entry, entries, shown_first
 from napari_rsna_inpaint._qt.findings_panel import FindingsPanel
 from napari_rsna_inpaint._qt.habits import install_habits
 from napari_rsna_inpaint._qt.help_panel import HelpPanel
@@ -33,6 +33,8 @@ from napari_rsna_inpaint._qt.own_context import keep_own_context
 from napari_rsna_inpaint._qt.reading import Reading
 from napari_rsna_inpaint._qt.region_panel import RegionPanel
 from napari_rsna_inpaint._qt.settings import settings
+from napari_rsna_inpaint._qt.shown import grey_layers
+from napari_rsna_inpaint._qt.slab import Slab, show_slab
 from napari_rsna_inpaint._qt.terms import Terms
 from napari_rsna_inpaint._qt.worker import Errand, Job, Report
 from napari_rsna_inpaint.casebook import Casebook
@@ -99,6 +101,9 @@ class Workstation(QWidget):
     def _lay_out(self) -> None:
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        bar = self.tabs.tabBar()
+        assert bar is not None
+        bar.setDrawBase(False)
         for panel, name in (
             (self.findings, "Findings"),
             (self.region, "Region"),
@@ -129,6 +134,7 @@ class Workstation(QWidget):
         self.findings.key_pressed.connect(lambda key: perform(self._viewer, key))
         self.findings.further_wanted.connect(lambda _on: self._list())
         self.learning.changed.connect(self._list)
+        self.region.started.connect(self._show_terms)
         self.region.accepted.connect(self._keep_edit)
         self.region.message.connect(self.detect.message.say)
         self._settling.timeout.connect(self._keep_place)
@@ -165,6 +171,13 @@ class Workstation(QWidget):
             if layer_volume(layer) is volume:
                 layer.visible = True
         self._hidden = [one for one in self._hidden if layer_volume(one) is not volume]
+        source = self.reading.source
+        if source is not None and not any(
+            layer.visible for layer in grey_layers(self._viewer, source)
+        ):
+            source.visible = True
+        # the slices of another study may be thicker
+        show_slab(self._viewer, Slab())
 
     def _on_not_opened(self, source: Any, error: RsnaInpaintError) -> None:
         if self.reading.still(source):
@@ -268,7 +281,7 @@ class Workstation(QWidget):
             if self._drawn_shown != names:
                 layer.data = findings_view.with_drawn(detection, drawn)
                 self._drawn_shown = names
-            findings_view.colour(layer, self._entries)
+            findings_view.colour(layer, self._entries, self.reading.finding)
 
     def _rescoring(self) -> Rescoring | None:
         detection, case = self.reading.detection, self._case
@@ -288,7 +301,11 @@ class Workstation(QWidget):
     def _fill(self, listed: list[Entry]) -> None:
         self._entries = listed
         detection = self.reading.detection
-        self.findings.fill(listed, 0 if detection is None else len(detection.further))
+        less = 0
+        if detection is not None:
+            first = shown_first(detection, self._rescoring())
+            less = len(detection.findings) + len(detection.further) - len(first)
+        self.findings.fill(listed, less)
         if detection is None:
             self.findings.say("No result yet: press Detect.")
         self.findings.show_entry(self._current)
@@ -310,6 +327,8 @@ class Workstation(QWidget):
         self.findings.show_entry(entry)
         layer = self.reading.layer("Findings")
         labels = None if layer is None else layer.data
+        if isinstance(layer, Labels):
+            findings_view.outline(layer, self._entries, finding)
         self.reading.go_to(findings_view.key_voxel(labels, entry))
         self._settling.start()
 
