@@ -101,6 +101,10 @@ def test_two_keys_judge_a_finding_and_it_is_on_disk_and_there_again(
     station.findings.note.setText("thalamus")
     qtbot.keyClick(station.findings.note, key.Key_Return)
     assert stored()["F2"].note == "thalamus"
+    qtbot.keyClicks(station.findings.note, " right")
+    station._list()
+    qtbot.mouseClick(station.findings.buttons["unsure"], Qt.MouseButton.LeftButton)
+    assert stored()["F2"].note == "thalamus right", "what was typed is kept, whatever comes next"
     viewer.layers["CT"].contrast_limits = (0, 120)
     qtbot.waitUntil(lambda: not station._settling.isActive(), timeout=2000)
 
@@ -111,7 +115,7 @@ def test_two_keys_judge_a_finding_and_it_is_on_disk_and_there_again(
     assert np.allclose(again.dims.point, viewer.dims.point)
     assert tuple(again.layers["CT"].contrast_limits) == (0, 120)
     assert "1 rejected" in other.findings.counters.text()
-    assert other.findings.note.text() == "thalamus"
+    assert other.findings.note.text() == "thalamus right"
 
 
 @pytest.mark.usefixtures("two_findings")
@@ -224,6 +228,14 @@ def test_another_study_has_its_own_findings(
     qtbot.waitUntil(lambda: station.reading.detection is not None, timeout=10_000)
     assert "1 accepted" in station.findings.counters.text()
     assert viewer.layers["CT"].visible
+    fake.seconds = 0.1
+    with qtbot.waitSignal(station.detect.settled, timeout=10_000):
+        station.detect.start()
+        third = show_study(viewer, replace(other, hu=deepcopy(other.hu) + 1))
+    assert not third.visible, "the findings of one study are not shown on the image of another"
+    station.detect.source.setCurrentIndex(station.detect.source.findData(third))
+    assert third.visible
+    assert not viewer.layers["Findings"].visible
 
 
 @pytest.mark.usefixtures("two_findings")

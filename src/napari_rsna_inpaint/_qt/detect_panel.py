@@ -76,6 +76,9 @@ class DetectPanel(QWidget):
         self.protocol.setCurrentText(chosen.protocol)
         self.device = _choices(_DEVICES)
         self.device.setCurrentText(chosen.device)
+        for box in (self.source, self.detector, self.protocol, self.device):
+            # letters are keys of the reader, not a search in a list
+            box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.start_button = QPushButton("Detect")
         self.cancel_button = QPushButton("Cancel")
         self.bar = QProgressBar()

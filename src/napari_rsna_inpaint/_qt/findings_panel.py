@@ -91,7 +91,7 @@ class FindingsPanel(QWidget):
             button = self.buttons[name]
             button.setToolTip(hint)
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-            button.clicked.connect(lambda _checked=False, name=name: self.wanted.emit(name))
+            button.clicked.connect(lambda _checked=False, name=name: self._press(name))
         self.table.chosen.connect(self.chosen)
         self.table.key_pressed.connect(self.key_pressed)
         self.reasons.chosen.connect(self.reason_given)
@@ -170,6 +170,11 @@ class FindingsPanel(QWidget):
         self.learned.blockSignals(False)
         self.effect.setText(sentence)
         self.effect.setVisible(bool(sentence))
+
+    def _press(self, button: str) -> None:
+        # a button leaves the focus where it is, and what was typed would be forgotten
+        self._keep_note()
+        self.wanted.emit(button)
 
     def _keep_note(self) -> None:
         """Keep what was typed, also when the reader goes on with the mouse."""

@@ -139,6 +139,7 @@ class Workstation(QWidget):
         self.region.message.connect(self.detect.message.say)
         self._settling.timeout.connect(self._keep_place)
         self._viewer.dims.events.point.connect(self._moved)
+        self._viewer.layers.events.inserted.connect(self._on_inserted)
 
     # ---- the study and its result -------------------------------------------------------
 
@@ -159,6 +160,13 @@ class Workstation(QWidget):
             lambda opened: self._on_opened(source, opened),
             lambda error: self._on_not_opened(source, error),
         )
+
+    def _on_inserted(self, event: Any) -> None:
+        """A study that is opened during a detection is read later: its image stays away."""
+        of, volume = layer_volume(event.value), self.reading.volume
+        foreign = of is not None and of is not volume
+        if self.detect.running and volume is not None and foreign:
+            self._show_only(volume)
 
     def _show_only(self, volume: CTVolume) -> None:
         """Hide the layers of other studies; what was hidden so of this one comes back."""
@@ -412,8 +420,8 @@ class Workstation(QWidget):
         self._list()
         if event.finding in [entry.id for entry in self._entries]:
             self.show_finding(event.finding)
-        until = "" if gone else " It is seen until the study is opened again."
-        self.detect.message.say(f"Taken back: {_UNDONE[event.kind]}.{until}")
+        again = "" if gone else " Open the study again to see the images without it."
+        self.detect.message.say(f"Taken back: {_UNDONE[event.kind]}.{again}")
 
     def _decide(self, verdict: str, reason: str | None = None) -> None:
         """Put a verdict on disk, then show it and go on to the next open finding."""
