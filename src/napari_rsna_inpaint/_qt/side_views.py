@@ -15,9 +15,9 @@ from napari_rsna_inpaint._qt.layer_twin import can_have_twin
 from napari_rsna_inpaint._qt.plane_view import PlaneView
 
 _CORONAL, _SAGITTAL = (1, 0, 2), (2, 0, 1)
-# Changed data are drawn at most three times a second, and drawing them takes at most a
+# Changed data are drawn at most once a second, and drawing them takes at most a
 # fifth of the time.
-_REFRESH_MS = 330
+_REFRESH_MS = 1000
 _SHARE = 5
 
 
