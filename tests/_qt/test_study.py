@@ -31,6 +31,7 @@ def test_the_demo_saves_a_picture_of_the_whole_window(
 
     picture = tmp_path / "window.png"
     run_demo(phantom.volume, picture)
+    assert list((tmp_path / "data").rglob("run.json")), "closed before the result was kept"
     pixels = imageio.imread(picture)[..., :3].astype(int)
     assert pixels.shape[0] >= 700
     assert pixels.shape[1] >= 1100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import napari
@@ -231,6 +232,10 @@ def run_demo(volume: CTVolume, screenshot: Path | None = None, protocol: str = "
         loop.exec()
         viewer.window.screenshot(str(screenshot), flash=False, canvas_only=False)
     finally:
+        # Without napari's own event loop nobody waits for what still works in the background.
+        while widget.busy:
+            QApplication.processEvents()
+            time.sleep(0.01)
         viewer.close()
 
 
