@@ -198,6 +198,9 @@ class Workstation(QWidget):
         self._case, self._opened, self._no_store = opened.casebook, opened, ""
         self.detect.sections = opened.casebook.sections
         self._guarded(lambda: self.learning.use(opened.store, _reader()))
+        if self.detect.running or self.reading.detection is not None:
+            # the reader was quicker than the lookup
+            self._show_terms()
         if self.reading.detection is not None:
             self._begin()
             return
