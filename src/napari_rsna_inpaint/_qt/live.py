@@ -39,7 +39,6 @@ class LiveResult:
         self._viewer = viewer
         self._source = source
         self.volume: CTVolume = volume
-        self.detection: Detection | None = None
         self._layers: dict[str, Layer] = {}
 
     @property
@@ -83,7 +82,6 @@ class LiveResult:
         """Show the final arrays, the brain mask and the findings."""
         if not self.wanted:
             return
-        self.detection = detection
         images = detection if detection.fits_memory else detection.maps
         self._show(images)
         self._add(mask_layer(self.volume, images.brain_mask))

@@ -277,7 +277,7 @@ class Workstation(QWidget):
             self._fill([])
             return
         drawn = [] if self._case is None else self._case.drawn()
-        self._entries = entries(
+        listed = entries(
             detection,
             drawn,
             self._side,
@@ -285,14 +285,14 @@ class Workstation(QWidget):
             further=self.findings.further.isChecked(),
             rescoring=self._rescoring(),
         )
-        self._fill(self._entries)
+        self._fill(listed)
         layer = self.reading.layer("Findings")
         if isinstance(layer, Labels):
             names = [one.finding.id for one in drawn]
             if self._drawn_shown != names:
                 layer.data = findings_view.with_drawn(detection, drawn)
                 self._drawn_shown = names
-            findings_view.colour(layer, self._entries, self.reading.finding)
+            findings_view.colour(layer, listed, self.reading.finding)
 
     def _rescoring(self) -> Rescoring | None:
         detection, case = self.reading.detection, self._case
