@@ -26,7 +26,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from calibrations import plain_calibration
 
     from napari_rsna_inpaint.detection.calibration import save_calibration
-    from napari_rsna_inpaint.diffusion.model import ModelConfig, save_model
+    from napari_rsna_inpaint.diffusion.model import ModelConfig
+    from napari_rsna_inpaint.diffusion.model_folder import save_model
     from napari_rsna_inpaint.diffusion.unet import PatchUNet, UNetConfig
 
     torch.manual_seed(0)
@@ -37,5 +38,5 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.nn.init.normal_(parameter, std=0.15)
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_model(folder, network, config)
-    save_calibration(folder, plain_calibration())
+    save_calibration(folder, "grid", plain_calibration())
     return folder

@@ -3,10 +3,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from napari_rsna_inpaint.cli import main
-from napari_rsna_inpaint.diffusion.model import find_model, installed_models, load_config
-from napari_rsna_inpaint.diffusion.unet import PatchUNet
+from napari_rsna_inpaint.diffusion.model_folder import WEIGHTS, find_model, installed_models
+from napari_rsna_inpaint.train.methods import METHODS
 
 
 @pytest.fixture
@@ -30,11 +31,12 @@ def test_list_says_what_each_model_is(capsys):
     models = json.loads(capsys.readouterr().out)["models"]
     assert [model["name"] for model in models] == installed_models()
     for model in models:
-        network = PatchUNet(load_config(find_model(model["name"])).network)
-        assert model["parameters"] == sum(p.numel() for p in network.parameters())
+        weights = load_file(find_model(model["name"], None) / WEIGHTS)
+        assert model["parameters"] == sum(tensor.numel() for tensor in weights.values())
+        assert model["method"] in METHODS
         assert model["bytes"] > 4 * model["parameters"]
         assert "torch" in model["backends"]
-        assert "fast" in model["protocols"]
+        assert model["calibrated"]
         assert "non-commercial" in model["licence"]
     assert main(["models", "list"]) == 0
     assert models[0]["name"] in capsys.readouterr().out

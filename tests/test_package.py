@@ -57,7 +57,7 @@ def test_the_installed_wheel_is_a_valid_plugin_with_its_model(distributions, tmp
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
 import napari_rsna_inpaint, npe2
-from napari_rsna_inpaint.diffusion.model import find_model
+from napari_rsna_inpaint.diffusion.model_folder import find_model
 assert napari_rsna_inpaint.__file__.startswith({str(tmp_path)!r})
 manifest = npe2.PluginManifest.from_distribution("napari-rsna-inpaint")
 manifest.validate_imports()

@@ -138,7 +138,7 @@ def test_train_learns_and_keeps_its_best(trained):
 
 
 def test_calibrate_learns_from_kept_scans(model):
-    protocols = json.loads((model / "calibration.json").read_text())["protocols"]
+    protocols = json.loads((model / "calibration.json").read_text())["detectors"]["grid"]
     assert list(protocols) == ["interactive"]
     calibration = protocols["interactive"]
     assert calibration["n_scans"] == len(calibration["healthy_scan_scores"]) == len(VALIDATION)

@@ -14,7 +14,7 @@ import torch
 from qtpy.QtCore import Qt, QTimer
 
 from napari_rsna_inpaint.detection.calibration import CALIBRATION
-from napari_rsna_inpaint.diffusion import model
+from napari_rsna_inpaint.diffusion import model, model_folder
 from napari_rsna_inpaint.diffusion.unet import PatchUNet, UNetConfig
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 
@@ -26,7 +26,7 @@ def untrained(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch)
     config = model.ModelConfig(network=UNetConfig(widths=(32, 32), groups=4))
     torch.manual_seed(0)
     folder = tmp_path / "untrained"
-    model.save_model(folder, PatchUNet(config.network), config)
+    model_folder.save_model(folder, PatchUNet(config.network), config)
     shutil.copy(tiny_model / CALIBRATION, folder)
     monkeypatch.setattr(model, "models_folder", lambda: tmp_path)
 

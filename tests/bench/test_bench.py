@@ -18,7 +18,8 @@ from napari_rsna_inpaint.bench.subject import make_subject
 from napari_rsna_inpaint.bench.table import WIDTH, print_tables, tables
 from napari_rsna_inpaint.cli import main
 from napari_rsna_inpaint.detection.region import REGION_SAMPLING
-from napari_rsna_inpaint.diffusion.model import load_config, load_denoiser, load_network
+from napari_rsna_inpaint.diffusion.model import ModelConfig, load_denoiser, load_network
+from napari_rsna_inpaint.diffusion.model_folder import load_config
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS
 from napari_rsna_inpaint.io.write import write_json, write_nifti
@@ -32,7 +33,7 @@ def coarse_model(tiny_model, tmp_path_factory):
     """The small random network on pixels of 4 mm: a slice takes a millisecond."""
     folder = tmp_path_factory.mktemp("coarse") / "coarse"
     shutil.copytree(tiny_model, folder)
-    config = load_config(folder).model_copy(update={"pixel_mm": 4.0})
+    config = load_config(folder, ModelConfig).model_copy(update={"pixel_mm": 4.0})
     write_json(folder / "config.json", config.model_dump(mode="json"))
     return folder
 
@@ -228,7 +229,7 @@ def test_operations_are_counted_as_two_for_each_multiplication():
 
 
 def test_a_count_without_computing_is_that_of_the_network(coarse_model):
-    config = load_config(coarse_model)
+    config = load_config(coarse_model, ModelConfig)
     network = load_network(coarse_model, config)
     inputs = torch.zeros(1, config.network.in_channels, 16, 24)
     counted = gflop(lambda: network(inputs, torch.tensor([5])))

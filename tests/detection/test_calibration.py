@@ -41,18 +41,18 @@ def test_stored_and_loaded_per_protocol(tmp_path):
     fast, full = (
         plain_calibration(protocol=name, n_scans=i) for i, name in ((2, "fast"), (3, "full"))
     )
-    save_calibration(tmp_path, fast)
-    save_calibration(tmp_path, full)
-    assert load_calibration(tmp_path, "full") == full
-    assert load_calibration(tmp_path, "fast") == fast
-    assert load_calibration(tmp_path, "interactive") == fast
-    assert load_calibration(tmp_path, "reference") == full
+    save_calibration(tmp_path, "grid", fast)
+    save_calibration(tmp_path, "grid", full)
+    assert load_calibration(tmp_path, "grid", "full") == full
+    assert load_calibration(tmp_path, "grid", "fast") == fast
+    assert load_calibration(tmp_path, "grid", "interactive") == fast
+    assert load_calibration(tmp_path, "grid", "reference") == full
 
 
 def test_a_file_of_an_older_version_is_replaced(tmp_path):
     (tmp_path / "calibration.json").write_text('{"schema": 1, "protocols": {"full": {}}}')
-    save_calibration(tmp_path, plain_calibration())
-    assert load_calibration(tmp_path, "full").protocol == "fast"
+    save_calibration(tmp_path, "grid", plain_calibration())
+    assert load_calibration(tmp_path, "grid", "full").protocol == "fast"
 
 
 def test_no_healthy_scan_is_refused():
@@ -90,11 +90,11 @@ def test_coarse_pixels_extend_their_shallowest_bin():
         assert found[further:] == expected[further:]
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"protocols": {"fast": {}}}'])
+@pytest.mark.parametrize("content", ["", "{}", '{"detectors": {"grid": {"fast": {}}}}'])
 def test_a_model_without_usable_calibration_says_what_to_do(tmp_path, content):
     (tmp_path / "calibration.json").write_text(content)
     with pytest.raises(InputRefused, match="rsna-inpaint calibrate"):
-        load_calibration(tmp_path, "fast")
+        load_calibration(tmp_path, "grid", "fast")
 
 
 @pytest.mark.parametrize("n", [9, 27, 200])

@@ -305,7 +305,7 @@ def test_a_result_is_read_back_as_it_was_for_its_own_scan_only(phantom, expected
 class MeanOnly:
     """A detector that knows one completion and measures no squares."""
 
-    def __init__(self, protocol, **options):
+    def __init__(self, name, protocol, parameters, **options):
         self._grid = GridDetector(protocol, **options)
 
     def __getattr__(self, name):
@@ -319,10 +319,7 @@ class MeanOnly:
 def test_a_detector_may_leave_out_squares_and_nearest_completion(
     phantom, expected, tiny_model, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(
-        "napari_rsna_inpaint.detection.run._make_detector",
-        lambda name, protocol, **options: MeanOnly(protocol, **options),
-    )
+    monkeypatch.setattr("napari_rsna_inpaint.detection.run.make_detector", MeanOnly)
     for _ in range(2):  # the second time from the store
         result = detect(phantom.volume, model=tiny_model, device="cpu", store=tmp_path)
         same(result, expected)

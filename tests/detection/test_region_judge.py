@@ -186,5 +186,5 @@ def test_a_model_without_calibration_is_refused(phantom, tiny_model, tmp_path):
     mask = pack_mask(phantom.volume, phantom.brain_mask)
     with pytest.raises(InputRefused, match="calibrat"):
         RegionJudge(phantom.volume, mask, model=tmp_path / "model")
-    save_calibration(tmp_path / "model", CALIBRATION)
+    save_calibration(tmp_path / "model", "grid", CALIBRATION)
     RegionJudge(phantom.volume, mask, model=tmp_path / "model")

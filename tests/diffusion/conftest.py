@@ -25,6 +25,6 @@ def tiny_onnx(tiny_model, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def shipped_onnx(tmp_path_factory) -> Path:
     """The default model with its ONNX file: the shipped one, where there is one."""
-    from napari_rsna_inpaint.diffusion.model import find_model
+    from napari_rsna_inpaint.diffusion.model_folder import find_model
 
     return with_onnx(find_model(), tmp_path_factory.mktemp("shipped_onnx") / "shipped")

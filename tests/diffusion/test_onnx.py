@@ -12,14 +12,8 @@ from napari_rsna_inpaint import detect, read, reinpaint
 from napari_rsna_inpaint.cli import main
 from napari_rsna_inpaint.detection.network_inputs import network_inputs
 from napari_rsna_inpaint.diffusion import model, onnx_export
-from napari_rsna_inpaint.diffusion.model import (
-    Condition,
-    load_config,
-    load_denoiser,
-    load_network,
-    model_sha256,
-    save_model,
-)
+from napari_rsna_inpaint.diffusion.model import Condition, ModelConfig, load_denoiser, load_network
+from napari_rsna_inpaint.diffusion.model_folder import load_config, model_sha256, save_model
 from napari_rsna_inpaint.diffusion.onnx_denoiser import FILES
 from napari_rsna_inpaint.diffusion.onnx_export import (
     TOLERANCE,
@@ -147,7 +141,7 @@ class TestFile:
         stated = {entry.key: entry.value for entry in model.metadata_props}
         assert stated["opset"] == "20"
         assert stated["weights_sha256"] == model_sha256(tiny_onnx)
-        assert stated["model_config"] == load_config(tiny_onnx).model_dump_json()
+        assert stated["model_config"] == load_config(tiny_onnx, ModelConfig).model_dump_json()
         assert "not a medical device" in stated["statement"]
 
     def test_tells_nothing_about_the_machine_it_was_made_on(self, tiny_onnx):
@@ -156,7 +150,7 @@ class TestFile:
             assert str(Path(path).parent).encode() not in content
 
     def test_another_network_is_noticed(self, tiny_onnx):
-        config = load_config(tiny_onnx)
+        config = load_config(tiny_onnx, ModelConfig)
         network = load_network(tiny_onnx, config)
         content = (tiny_onnx / ONNX).read_bytes()
         assert largest_difference(content, network, config) <= TOLERANCE
@@ -184,7 +178,7 @@ class TestRefusals:
 
     def test_other_weights(self, tiny_onnx, tmp_path):
         folder = shutil.copytree(tiny_onnx, tmp_path / "model")
-        config = load_config(folder)
+        config = load_config(folder, ModelConfig)
         network = load_network(folder, config)
         with torch.no_grad():
             network.stem.bias[0] += 1e-3
@@ -194,7 +188,7 @@ class TestRefusals:
 
     def test_other_settings(self, tiny_onnx, tmp_path):
         folder = shutil.copytree(tiny_onnx, tmp_path / "model")
-        config = load_config(folder).model_copy(update={"hu_scale": 30.0})
+        config = load_config(folder, ModelConfig).model_copy(update={"hu_scale": 30.0})
         (folder / "config.json").write_text(config.model_dump_json())
         with pytest.raises(InputRefused, match="other weights or settings"):
             load_denoiser(folder, backend="onnx")

@@ -37,8 +37,8 @@ def test_everything_is_learned_and_comes_back_from_the_file(calibration, tmp_pat
     assert calibration.n_scans == len(calibration.healthy_scan_scores) == 2
     assert calibration.norms.noise_hu > 1
     assert 0 <= calibration.finding_heat <= 1
-    save_calibration(tmp_path, calibration)
-    assert load_calibration(tmp_path, "interactive") == calibration
+    save_calibration(tmp_path, "grid", calibration)
+    assert load_calibration(tmp_path, "grid", "interactive") == calibration
 
 
 def test_the_order_of_the_scans_changes_no_norm(calibration, heads, detector):
@@ -66,7 +66,7 @@ def test_a_bleed_in_another_head_is_hotter_than_the_same_head_without(
     calibration, tiny_model, tmp_path
 ):
     model = shutil.copytree(tiny_model, tmp_path / "model")
-    save_calibration(model, calibration)
+    save_calibration(model, "grid", calibration)
 
     def score(bleed):
         head = head_phantom(seed=3, bleed=bleed, shape=(5, 128, 128), spacing=(10.0, 1.8, 1.8))
@@ -92,7 +92,7 @@ def test_the_command_says_that_scans_were_left_out(heads, tiny_model, tmp_path, 
     common = ("--model", str(model), "--protocol", "interactive", "--device", "cpu")
     assert main(["calibrate", str(broken), str(heads[0]), "--bleeds", "0", *common]) == 5
     assert "1 scans" in capsys.readouterr().out
-    assert load_calibration(model, "interactive").n_scans == 1
+    assert load_calibration(model, "grid", "interactive").n_scans == 1
 
 
 def test_cancel_stops_it(heads, detector):

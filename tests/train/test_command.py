@@ -79,7 +79,7 @@ def test_two_processes_make_the_step_of_one(folder, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("step 1 ") == 1
     state = [
-        torch.load(run / "checkpoint.pt", weights_only=True)["optimizer"]["state"]
+        torch.load(run / "checkpoint.pt", weights_only=True)["optimizers"]["network"]["state"]
         for run in (one, two)
     ]
     # after one step Adam's first moment is the clipped gradient times 0.1

@@ -9,6 +9,7 @@ from napari_rsna_inpaint.diffusion.model import Condition
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.train.batches import batches
 from napari_rsna_inpaint.train.dataset import HealthySlices, _jitter_hu
+from napari_rsna_inpaint.train.grid import GridMethod
 from napari_rsna_inpaint.train.lesion_contrast import join
 from napari_rsna_inpaint.train.prepare import PreparedSeries
 from napari_rsna_inpaint.train.settings import TrainConfig
@@ -88,8 +89,8 @@ def test_condition_has_one_channel_for_everything_the_network_is_told(small):
 @pytest.fixture(scope="module")
 def loader(series, small):
     config = TrainConfig(model=small, shape=(32, 32), batch_size=4, steps=4)
-    data = HealthySlices(series, small, config.shape)
-    return lambda first_step=0, **options: list(batches(data, config, first_step, **options))
+    method = GridMethod(config, series, [])
+    return lambda first_step=0, **options: list(batches(method, first_step, **options))
 
 
 def assert_equal(one, other):

@@ -6,14 +6,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from napari_rsna_inpaint.diffusion.model import (
-    ModelConfig,
-    load_config,
-    load_denoiser,
-)
+from napari_rsna_inpaint.diffusion.model import ModelConfig, load_denoiser
+from napari_rsna_inpaint.diffusion.model_folder import load_config
 from napari_rsna_inpaint.diffusion.unet import UNetConfig
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
-from napari_rsna_inpaint.train.loop import TrainConfig, Trainer
+from napari_rsna_inpaint.train.loop import Trainer
+from napari_rsna_inpaint.train.settings import TrainConfig
 
 
 @pytest.fixture
@@ -164,10 +162,10 @@ def test_a_damaged_checkpoint_says_what_to_do(config, series, tmp_path):
         trainer(config(1), series, tmp_path)
 
 
-def test_a_checkpoint_that_does_not_tell_its_settings_is_not_resumed(config, series, tmp_path):
+def test_a_checkpoint_of_an_older_version_is_not_resumed(config, series, tmp_path):
     trainer(config(1), series, tmp_path).run()
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    del state["settings"]
+    state["network"] = state.pop("networks")["network"]
     torch.save(state, tmp_path / "checkpoint.pt")
     with pytest.raises(InputRefused, match="--init"):
         trainer(config(1), series, tmp_path)
@@ -179,4 +177,4 @@ def test_a_weights_file_describes_itself(config, small, series, tmp_path):
     with safe_open(folder / "weights.safetensors", "pt") as file:
         assert ModelConfig.model_validate_json(file.metadata()["config"]) == small
     (folder / "config.json").unlink()
-    assert load_config(folder) == small
+    assert load_config(folder, ModelConfig) == small

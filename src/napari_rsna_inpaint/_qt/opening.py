@@ -63,7 +63,7 @@ def opening_job(volume: CTVolume, store: Store | None, chosen: Settings) -> Job:
         run = casebook.last_run()
         detection, problem = _images(casebook, run, volume)
         # loads torch, which the first detection would wait for
-        from napari_rsna_inpaint.diffusion.model import find_model
+        from napari_rsna_inpaint.diffusion.model_folder import find_model
 
         model = find_model()
         return Opened(book, casebook, run, detection, problem, model.name, licence(model))

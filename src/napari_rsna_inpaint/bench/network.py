@@ -15,10 +15,11 @@ from napari_rsna_inpaint.diffusion import BACKENDS
 from napari_rsna_inpaint.diffusion.model import (
     BatchedDenoiser,
     Condition,
-    load_config,
+    ModelConfig,
     load_denoiser,
     load_network,
 )
+from napari_rsna_inpaint.diffusion.model_folder import load_config
 from napari_rsna_inpaint.errors import InputRefused
 
 EAGER = "PyTorch as it is, float32"
@@ -76,7 +77,7 @@ def measure_network(
     images
         Images a call, first 1.
     """
-    config = load_config(folder)
+    config = load_config(folder, ModelConfig)
     denoisers: dict[str, BatchedDenoiser] = {}
     notes: dict[str, str] = {}
     for backend in BACKENDS:

@@ -24,7 +24,8 @@ from napari_rsna_inpaint.bench.scan import ScanRow, measure_region, measure_scan
 from napari_rsna_inpaint.bench.startup import measure_start
 from napari_rsna_inpaint.bench.subject import BLEED_ML, Subject, make_subject
 from napari_rsna_inpaint.detection.identity import pixel_sha256
-from napari_rsna_inpaint.diffusion.model import find_model, load_denoiser, model_sha256
+from napari_rsna_inpaint.diffusion.model import load_denoiser
+from napari_rsna_inpaint.diffusion.model_folder import find_model, model_sha256
 from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS
 from napari_rsna_inpaint.volume import CTVolume
 

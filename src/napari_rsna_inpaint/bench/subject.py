@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.brain import brain_mask
-from napari_rsna_inpaint.detection.grid import brain_grid, protocol_holes, slice_context
+from napari_rsna_inpaint.detection.grid import protocol_holes, slice_context
+from napari_rsna_inpaint.detection.model_detector import brain_grid
 from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.diffusion.model import ModelConfig
 from napari_rsna_inpaint.errors import InputRefused

@@ -6,12 +6,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from napari_rsna_inpaint.commands.common import (
+    add_detector,
     add_model,
     add_protocol,
     not_negative,
     progress_bar,
     stop_on_interrupt,
 )
+from napari_rsna_inpaint.errors import InputRefused
 
 HELP = "calibrate a model on healthy scans that it was not trained on"
 
@@ -19,6 +21,7 @@ HELP = "calibrate a model on healthy scans that it was not trained on"
 def add_arguments(parser: ArgumentParser) -> None:
     """Scans, model and protocol."""
     parser.add_argument("scans", type=Path, nargs="+", metavar="INPUT", help="healthy scans")
+    add_detector(parser)
     parser.add_argument(
         "--bleeds",
         type=not_negative,
@@ -38,18 +41,25 @@ def run(arguments: Namespace) -> int:
         load_calibration,
         save_calibration,
     )
-    from napari_rsna_inpaint.detection.grid import GridDetector
-    from napari_rsna_inpaint.diffusion.model import find_model
+    from napari_rsna_inpaint.detection.registry import make_detector
     from napari_rsna_inpaint.train.calibrate import calibrate
 
-    folder = find_model(arguments.model)
+    detector = make_detector(
+        arguments.detector,
+        arguments.protocol,
+        model=arguments.model,
+        device=arguments.device,
+        backend=arguments.backend,
+    )
+    folder = getattr(detector, "folder", None)
+    if folder is None:
+        raise InputRefused(
+            f"The detector {detector.name!r} has no model folder that keeps a calibration."
+        )
     check_writable(folder)
     known = None
     if arguments.bleeds == 0:
-        known = load_calibration(folder, arguments.protocol)
-    detector = GridDetector(
-        arguments.protocol, model=folder, device=arguments.device, backend=arguments.backend
-    )
+        known = load_calibration(folder, detector.name, arguments.protocol)
     with progress_bar() as bar, stop_on_interrupt() as stop:
         task = bar.add_task("calibrating", total=len(arguments.scans))
         calibration = calibrate(
@@ -61,6 +71,6 @@ def run(arguments: Namespace) -> int:
             on_scan=lambda name: bar.advance(task),
             cancelled=stop.is_set,
         )
-    save_calibration(folder, calibration)
+    save_calibration(folder, detector.name, calibration)
     print(f"{calibration.n_slices} slices of {calibration.n_scans} scans for {folder.name}")
     return 0 if calibration.n_scans == len(arguments.scans) else 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import threading
@@ -9,10 +10,10 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_rsna_inpaint import STATEMENT
-from napari_rsna_inpaint.detection.names import protocols
+from napari_rsna_inpaint.detection.names import detectors, protocols
 from napari_rsna_inpaint.diffusion import BACKENDS
 
 if TYPE_CHECKING:
@@ -38,6 +39,42 @@ def add_model(parser: ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--backend", choices=BACKENDS, default="torch")
     parser.add_argument("--seed", type=not_negative, default=0, metavar="N")
+
+
+def add_detector(parser: ArgumentParser) -> None:
+    """--detector."""
+    parser.add_argument(
+        "--detector",
+        choices=detectors(),
+        default="grid",
+        metavar="NAME",
+        help=f"{', '.join(detectors())} (default grid); 'rsna-inpaint detectors' tells of them",
+    )
+
+
+def add_parameters(parser: ArgumentParser) -> None:
+    """--set."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_assignment,
+        metavar="NAME=VALUE",
+        dest="parameters",
+        help="a parameter of the detector in place of the protocol's, repeatable; "
+        "'rsna-inpaint detectors NAME' lists them",
+    )
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """``name=value``; the value as JSON where it is any, else as text."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def add_protocol(parser: ArgumentParser) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_rsna_inpaint.commands.common import (
+    add_detector,
     add_input,
     add_model,
+    add_parameters,
     add_protocol,
     exit_code,
     positive,
@@ -29,8 +31,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of the main job."""
     add_input(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--detector", default="grid", metavar="NAME")
+    add_detector(parser)
     add_protocol(parser)
+    add_parameters(parser)
     add_model(parser)
     parser.add_argument(
         "--batch-size", type=positive, metavar="N", help="images a network call (speed only)"
@@ -68,6 +71,7 @@ def run(arguments: Namespace) -> int:
                 volume,
                 arguments.detector,
                 protocol=arguments.protocol,
+                parameters=dict(arguments.parameters),
                 model=arguments.model,
                 device=arguments.device,
                 backend=arguments.backend,

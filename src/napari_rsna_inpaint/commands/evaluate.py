@@ -78,7 +78,8 @@ def run(arguments: Namespace) -> int:
     """Write metrics, tables and plots; 5 where anything is missing, 130 when cancelled."""
     from napari_rsna_inpaint.detection.calibration import load_calibration
     from napari_rsna_inpaint.detection.files import make_folder
-    from napari_rsna_inpaint.diffusion.model import find_model, model_sha256, pick_device
+    from napari_rsna_inpaint.diffusion.model import pick_device
+    from napari_rsna_inpaint.diffusion.model_folder import find_model, model_sha256
     from napari_rsna_inpaint.evaluate.cases import read_cases
     from napari_rsna_inpaint.evaluate.report import write_report
     from napari_rsna_inpaint.evaluate.run import Settings, evaluate
@@ -91,7 +92,7 @@ def run(arguments: Namespace) -> int:
     cases = read_cases(arguments.data, arguments.labels, arguments.series)
     # Whatever would refuse every scan is said before the first one.
     model = find_model(arguments.model)
-    calibration = load_calibration(model, arguments.protocol)
+    calibration = load_calibration(model, "grid", arguments.protocol)
     pick_device(arguments.device)
     make_folder(arguments.output)
     settings = Settings(

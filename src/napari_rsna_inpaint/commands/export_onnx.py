@@ -41,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Write the file, once it has been found to give what PyTorch gives."""
     from napari_rsna_inpaint.detection.calibration import check_writable
-    from napari_rsna_inpaint.diffusion.model import find_model
+    from napari_rsna_inpaint.diffusion.model_folder import find_model
     from napari_rsna_inpaint.diffusion.onnx_denoiser import FILES
     from napari_rsna_inpaint.diffusion.onnx_export import OPSET, export_onnx
     from napari_rsna_inpaint.diffusion.onnx_int8 import quantize

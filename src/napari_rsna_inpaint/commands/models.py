@@ -34,9 +34,9 @@ def run(arguments: Namespace) -> int:
 
 
 def _list(arguments: Namespace) -> int:
-    from napari_rsna_inpaint.diffusion.model import find_model, installed_models
+    from napari_rsna_inpaint.diffusion.model_folder import find_model, installed_models
 
-    models = [_describe(find_model(name)) for name in installed_models()]
+    models = [_describe(find_model(name, None)) for name in installed_models()]
     if arguments.json:
         print(json.dumps({"models": models}, indent=2))
         return 0
@@ -44,15 +44,16 @@ def _list(arguments: Namespace) -> int:
         parameters = model["parameters"]
         size = f"{parameters / 1e6:.2f} million parameters" if parameters else "weights damaged"
         print(f"{model['name']}  {size}, {model['bytes'] / 1e6:.1f} MB")
+        print(f"  trained by: {model['method']}")
         print(f"  backends: {', '.join(model['backends'])}")
-        print(f"  calibrated for: {', '.join(model['protocols']) or 'nothing yet'}")
+        print(f"  calibrated for: {', '.join(model['calibrated']) or 'nothing yet'}")
         print(f"  {model['licence']}")
     return 0
 
 
 def _describe(folder: Path) -> dict[str, Any]:
     from napari_rsna_inpaint.diffusion.card import licence
-    from napari_rsna_inpaint.diffusion.model import WEIGHTS
+    from napari_rsna_inpaint.diffusion.model_folder import WEIGHTS, method_of
     from napari_rsna_inpaint.diffusion.onnx_denoiser import FILES
 
     return {
@@ -61,7 +62,8 @@ def _describe(folder: Path) -> dict[str, Any]:
         "parameters": _parameters(folder / WEIGHTS),
         "bytes": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
         "backends": ["torch", *(name for name, file in FILES.items() if (folder / file).is_file())],
-        "protocols": _calibrated(folder),
+        "method": method_of(folder),
+        "calibrated": _calibrated(folder),
         "licence": licence(folder),
     }
 
@@ -80,27 +82,19 @@ def _parameters(weights: Path) -> int | None:
 
 
 def _calibrated(folder: Path) -> list[str]:
-    from napari_rsna_inpaint.detection.calibration import load_calibration
-    from napari_rsna_inpaint.detection.names import protocols
-    from napari_rsna_inpaint.errors import InputRefused
+    """Detectors and protocols that the model is calibrated for, as ``detector protocol``."""
+    from napari_rsna_inpaint.detection.calibration import calibrated
 
-    found = []
-    for name in protocols():
-        try:
-            # an uncalibrated protocol gets the calibration of the nearest one
-            found += [name] if load_calibration(folder, name).protocol == name else []
-        except InputRefused:
-            continue
-    return found
+    return [f"{detector} {protocol}" for detector, protocol in calibrated(folder)]
 
 
 def _verify(arguments: Namespace) -> int:
     from napari_rsna_inpaint.diffusion.checksums import check_sums, write_sums
-    from napari_rsna_inpaint.diffusion.model import find_model, installed_models
+    from napari_rsna_inpaint.diffusion.model_folder import find_model, installed_models
 
     reports: list[dict[str, Any]] = []
     for name in [arguments.model] if arguments.model else installed_models():
-        folder = find_model(name)
+        folder = find_model(name, None)
         if arguments.write:
             write_sums(folder)
         files = check_sums(folder)

@@ -14,9 +14,11 @@ from napari_rsna_inpaint.commands.common import (
     progress_bar,
     stop_on_interrupt,
 )
+from napari_rsna_inpaint.train.methods import METHODS, load_method
 
 if TYPE_CHECKING:
-    from napari_rsna_inpaint.train.settings import TrainConfig
+    from napari_rsna_inpaint.train.method import Method
+    from napari_rsna_inpaint.train.settings import BaseTrainConfig
 
 HELP = "train the model of healthy brains"
 
@@ -58,6 +60,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FOLDER",
         help="binary 3-D NIfTI masks of lesions, whose outlines serve as holes, too",
     )
+    parser.add_argument(
+        "--method",
+        choices=tuple(METHODS),
+        default="grid",
+        help="what is trained (default grid); each serves the detector of its name",
+    )
     parser.add_argument("--steps", type=positive, metavar="N")
     parser.add_argument(
         "--batch-size", type=positive, metavar="N", help="examples a step, over all processes"
@@ -82,7 +90,8 @@ def run(arguments: Namespace) -> int:
         raise RsnaInpaintError(
             "Training needs more packages: pip install 'napari-rsna-inpaint[train]'."
         )
-    config = _settings(arguments)
+    method = load_method(arguments.method)
+    config = _settings(arguments, method)
     if arguments.lesion_shapes is not None and not arguments.lesion_shapes.is_dir():
         raise InputRefused(f"There is no folder {arguments.lesion_shapes}; name one of masks.")
 
@@ -93,7 +102,7 @@ def run(arguments: Namespace) -> int:
 
     pixel_mm = config.model.pixel_mm
     series = [one for folder in arguments.data for one in open_dataset(folder, pixel_mm)]
-    training, validation = split(series, arguments.validation)
+    training, validation = split(series, arguments.validation, bleeds=method.needs_bleeds)
     outlines = None
     if arguments.lesion_shapes is not None:
         outlines = LesionOutlines(arguments.lesion_shapes, pixel_mm)
@@ -106,6 +115,7 @@ def run(arguments: Namespace) -> int:
         init=arguments.init,
         outlines=outlines,
         workers=_workers(arguments),
+        method=arguments.method,
     )
     bar = progress_bar()
     bar.disable |= not trainer.is_main
@@ -123,11 +133,10 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _settings(arguments: Namespace) -> TrainConfig:
+def _settings(arguments: Namespace, method: type[Method]) -> BaseTrainConfig:
     """Settings file, command line, and the configuration of the model to start from."""
-    from napari_rsna_inpaint.diffusion.model import find_model, load_config
+    from napari_rsna_inpaint.diffusion.model_folder import find_model, load_config
     from napari_rsna_inpaint.errors import InputRefused
-    from napari_rsna_inpaint.train.settings import TrainConfig
 
     try:
         settings = json.loads(arguments.config.read_text()) if arguments.config else {}
@@ -135,8 +144,9 @@ def _settings(arguments: Namespace) -> TrainConfig:
             if getattr(arguments, name) is not None:
                 settings[name] = getattr(arguments, name)
         if arguments.init is not None:
-            settings.setdefault("model", load_config(find_model(arguments.init)))
-        return TrainConfig.model_validate(settings)
+            folder = find_model(arguments.init, method.name)
+            settings.setdefault("model", load_config(folder, method.model_config_type()))
+        return method.config_type.model_validate(settings)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputRefused(
             f"{arguments.config} holds no valid settings ({str(error).partition(chr(10))[0]})."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -82,11 +83,14 @@ class Assembly:
         if not self.scan.with_brain:
             raise InputRefused("Too little brain was found in this series to look at.")
         self._native = NativeGrid(volume, mask, self._grid, self.scan)
+        # what is shown; ``scan.residuals`` are what is judged, for most detectors the same
+        self._residuals: dict[int, npt.NDArray[np.float32]] = {}
         self._scales: dict[int, npt.NDArray[np.float16]] = {}
         self._minimum: dict[int, npt.NDArray[np.float16]] = {}
         self._squares: dict[int, Squares] = {}
         self._heat: dict[int, npt.NDArray[np.float32]] = {}
-        self._signed = self._native.image(_Heats(self._heat, self.scan.residuals, self._preview))
+        self._decided: dict[int, npt.NDArray[np.float32]] = {}
+        self._signed = self._native.image(_Heats(self._heat, self._residuals, self._preview))
         self._maps = self._with_labels([], [])
         n = len(volume.hu)
         self._scores = np.zeros(n, np.float32)
@@ -111,7 +115,13 @@ class Assembly:
     def add(self, scores: SliceScores) -> list[SliceResult]:
         """Take in a section; its slices, whose heat is made without neighbours if looked at."""
         k = scores.index
-        self.scan.residuals[k] = scores.residual
+        self._residuals[k] = scores.residual
+        if scores.heat is not None:
+            self._decided[k] = scores.heat
+        else:
+            self.scan.residuals[k] = (
+                scores.residual if scores.deviation is None else scores.deviation
+            )
         self._scales[k] = scores.scales.astype(np.float16)
         nearest = scores.residual if scores.minimum is None else scores.minimum
         self._minimum[k] = nearest.astype(np.float16)
@@ -122,10 +132,20 @@ class Assembly:
     def finish(self, run: dict[str, Any]) -> Detection:
         """Judge every section with its neighbours; findings over all of them."""
         calibration = self._engine.calibration
-        for k, evidence, candidates in self.scan.judged(calibration.norms):
-            self._heat[k] = heat(evidence, candidates, calibration.rescorer)
-            score = slice_score(self._heat[k][self.scan.brain(k)], self.scan.pixel_mm)
+        self._heat.update(self._decided)
+        if calibration is not None:
+            for k, evidence, candidates in self.scan.judged(calibration.norms):
+                self._heat[k] = heat(evidence, candidates, calibration.rescorer)
+        for k, signed in self._heat.items():
+            score = slice_score(signed[self.scan.brain(k)], self.scan.pixel_mm)
             self._scores[self._native.slices(k)] = score
+        finding_heat = self._engine.finding_heat
+        threshold, healthy_scores = math.inf, []
+        # a detector that decided by itself did not use the thresholds of the judge
+        if calibration is not None and not self._decided:
+            finding_heat = calibration.finding_heat
+            threshold = calibration.scan_threshold(self._flag_rate)
+            healthy_scores = list(calibration.healthy_scan_scores)
         sections = self._native.stack(self._heat)
         found, further = find(
             sections.values,
@@ -133,11 +153,10 @@ class Assembly:
             self._volume,
             self._engine.scale_names,
             self._scale_means,
-            calibration.finding_heat,
+            finding_heat,
             sections.place,
         )
         score = float(self._scores.max())
-        threshold = calibration.scan_threshold(self._flag_rate)
         known = np.isfinite(threshold)
         return Detection(
             maps=self._with_labels(
@@ -153,8 +172,8 @@ class Assembly:
                     "threshold": threshold if known else None,
                     "flag_rate": self._flag_rate,
                     "suspicious": score > threshold if known else None,
-                    "finding_heat": calibration.finding_heat,
-                    "healthy_scores": list(calibration.healthy_scan_scores),
+                    "finding_heat": finding_heat,
+                    "healthy_scores": healthy_scores,
                 },
             },
             further=[finding for finding, _ in further],
@@ -167,7 +186,7 @@ class Assembly:
 
     def _with_labels(self, found: Sequence[Region], further: Sequence[Region]) -> Maps:
         # Wide sulci are dark in every slice: the map shows dark regions that are findings only.
-        residual = self._native.image(self.scan.residuals)
+        residual = self._native.image(self._residuals)
         return Maps(
             brain_mask=self._native.brain(),
             inpainted=self._native.completion(residual),
@@ -180,6 +199,8 @@ class Assembly:
     def _preview(self, k: int) -> npt.NDArray[np.float32]:
         """Heat of a section as long as its neighbours are not all there."""
         calibration = self._engine.calibration
+        if k in self._decided or calibration is None:
+            return self._decided.get(k, np.zeros(self.scan.shape, np.float32))
         evidence = self.scan.evidence(k, calibration.norms)
         return heat(evidence, self.scan.candidates(k, evidence, []), calibration.rescorer)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel
 
 from napari_rsna_inpaint.detection.calibration import Calibration
 from napari_rsna_inpaint.detection.scan import Scan
@@ -30,12 +32,19 @@ class SliceScores:
     residual
         ``(y, x)`` float32 HU, original minus healthy completion; 0 where nothing was hidden.
     scales
-        ``(n_scales, y, x)`` float32 HU, the same for every square size.
+        ``(n_scales, y, x)`` float32 HU, the same for every square size; ``(0, y, x)`` where
+        there are none.
     minimum
         ``(y, x)`` float32 HU, original minus that completion of a pixel which is nearest to it;
         None where only one completion is known, which gives the residual.
     squares
         ``(n,)`` rows of ``square_metrics.SQUARE``; empty where nothing was measured.
+    deviation
+        ``(y, x)`` float32, what is compared with healthy scans in place of the residual: about
+        as large as HU, positive where a bleed would be; None for the residual itself.
+    heat
+        ``(y, x)`` float32, -0.5 to 1 as in `heatmap.heat`, of a detector that decides by itself;
+        None where the calibration decides.
     """
 
     index: int
@@ -43,21 +52,64 @@ class SliceScores:
     scales: npt.NDArray[np.float32]
     minimum: npt.NDArray[np.float32] | None = None
     squares: Squares = field(default_factory=no_squares)
+    deviation: npt.NDArray[np.float32] | None = None
+    heat: npt.NDArray[np.float32] | None = None
 
 
 class Detector(Protocol):
     """Turns a volume into healthy completions, slice by slice.
 
-    Made as ``cls(protocol, model=, device=, backend=, batch_size=)``; a missing model
-    or device is refused there, a missing calibration when it is first asked for.
+    Attributes
+    ----------
+    name
+        That of its entry point.
+    title, summary, source
+        For people: a few words, a sentence or two, and where the method was published.
+    presets
+        Parameters by protocol; ``"fast"`` must be there.
+    protocol, config
+        Name of the protocol, and the parameters in use.
+    scale_names
+        Square sizes (mm) in ``SliceScores.scales``; may be empty.
+    calibration
+        What healthy scans look like to it; None only where it gives the heat itself.
+    finding_heat
+        Without calibration, a region is a finding where its heat reaches this.
 
-    ``name`` is the one of its entry point; ``scale_names`` labels the square sizes (mm) in
-    ``SliceScores.scales``; ``pixel_mm`` is the pixel size of its model grid.
+    Raises
+    ------
+    InputRefused
+        A missing model or device is refused when it is made, a missing calibration when it is
+        first asked for.
     """
 
-    name: str
+    name: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str]
+    presets: ClassVar[Mapping[str, BaseModel]]
+    finding_heat: float
+    protocol: str
     scale_names: list[float]
-    calibration: Calibration
+
+    def __init__(
+        self,
+        protocol: str,
+        config: Any = None,
+        *,
+        model: str | Path | None = None,
+        device: str = "auto",
+        backend: str = "torch",
+        batch_size: int | None = None,
+    ) -> None: ...
+
+    @property
+    def config(self) -> BaseModel:
+        """Parameters in use; those of the protocol unless others were given."""
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What healthy scans look like to it."""
 
     @property
     def pixel_mm(self) -> float:
@@ -78,7 +130,16 @@ class Detector(Protocol):
         on_step: OnStep | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[SliceScores]:
-        """Yield every section of ``indices`` as soon as it is finished; raises ``Cancelled``."""
+        """Yield every section of ``indices`` as soon as it is finished, in their order.
+
+        What is found in a section depends neither on the other ``indices`` nor on batches.
+        ``on_step`` hears of every network call, ``cancelled`` is asked before each.
+
+        Raises
+        ------
+        Cancelled
+            When ``cancelled()`` returned True.
+        """
 
     def provenance(self) -> dict[str, Any]:
         """Everything needed to repeat the run: model, parameters, device."""

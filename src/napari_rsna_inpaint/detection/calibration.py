@@ -16,7 +16,7 @@ from napari_rsna_inpaint.errors import InputRefused, OutputFailed
 from napari_rsna_inpaint.io.write import write_json
 
 #: Version of ``calibration.json``.
-SCHEMA = 2
+SCHEMA = 3
 
 
 class Calibration(BaseModel):
@@ -70,8 +70,8 @@ CALIBRATION = "calibration.json"
 NEAREST = {"interactive": "fast", "full": "fast", "reference": "full"}
 
 
-def load_calibration(folder: Path, protocol: str) -> Calibration:
-    """Calibration of a model for a protocol, or for the nearest protocol that has one.
+def load_calibration(folder: Path, detector: str, protocol: str) -> Calibration:
+    """Calibration of a detector with a model, for a protocol or the nearest one that has any.
 
     Raises
     ------
@@ -79,15 +79,25 @@ def load_calibration(folder: Path, protocol: str) -> Calibration:
         If the model has not been calibrated.
     """
     try:
-        stored = json.loads((folder / CALIBRATION).read_text())["protocols"]
+        stored = json.loads((folder / CALIBRATION).read_text())["detectors"][detector]
         while protocol not in stored:
             protocol = NEAREST[protocol]
         return Calibration.model_validate(stored[protocol])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputRefused(
-            f"The model {folder.name!r} has no usable {CALIBRATION}; run "
-            "'rsna-inpaint calibrate' on healthy scans that it was not trained on."
+            f"The model {folder.name!r} is not calibrated for the detector {detector!r}; run "
+            f"'rsna-inpaint calibrate --detector {detector}' on healthy scans that it was not "
+            "trained on."
         ) from error
+
+
+def calibrated(folder: Path) -> list[tuple[str, str]]:
+    """Every ``(detector, protocol)`` that a model is calibrated for."""
+    try:
+        stored = json.loads((folder / CALIBRATION).read_text())["detectors"]
+        return [(name, protocol) for name, one in stored.items() for protocol in one]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def check_writable(folder: Path) -> None:
@@ -104,7 +114,7 @@ def check_writable(folder: Path) -> None:
         )
 
 
-def save_calibration(folder: Path, calibration: Calibration) -> None:
+def save_calibration(folder: Path, detector: str, calibration: Calibration) -> None:
     """Add or replace the calibration of its protocol; a damaged or older file is replaced.
 
     Raises
@@ -115,8 +125,8 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
     path = folder / CALIBRATION
     try:
         stored = json.loads(path.read_text())
-        protocols = dict(stored["protocols"]) if stored["schema"] == SCHEMA else {}
+        detectors = dict(stored["detectors"]) if stored["schema"] == SCHEMA else {}
     except (OSError, ValueError, KeyError, TypeError):
-        protocols = {}
-    protocols[calibration.protocol] = calibration.model_dump(mode="json")
-    write_json(path, {"schema": SCHEMA, "protocols": protocols})
+        detectors = {}
+    one = {**detectors.get(detector, {}), calibration.protocol: calibration.model_dump(mode="json")}
+    write_json(path, {"schema": SCHEMA, "detectors": {**detectors, detector: one}})

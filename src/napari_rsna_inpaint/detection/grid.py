@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.detection.base import OnStep, SliceScores
-from napari_rsna_inpaint.detection.calibration import Calibration, load_calibration
+from napari_rsna_inpaint.detection.model_detector import ModelDetector
 from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.detection.square_metrics import measure_squares, no_squares
-from napari_rsna_inpaint.diffusion.model import ModelConfig, find_model, load_denoiser, model_sha256
+from napari_rsna_inpaint.diffusion import BACKENDS
+from napari_rsna_inpaint.diffusion.model import ModelConfig, load_denoiser
 from napari_rsna_inpaint.inpaint.engine import (
     FloatImage,
     Job,
@@ -26,10 +26,9 @@ from napari_rsna_inpaint.inpaint.engine import (
 from napari_rsna_inpaint.inpaint.grid import GridHole, grid_holes, tile_offset
 from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS, GridConfig
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
-from napari_rsna_inpaint.volume import CTVolume
 
 
-class GridDetector:
+class GridDetector(ModelDetector):
     """Hides every part of the brain in turn and measures what comes back.
 
     The residual of a pixel is averaged over all squares of one size that covered it, then
@@ -37,36 +36,33 @@ class GridDetector:
     """
 
     name = "grid"
+    title = "Grid of squares"
+    summary = (
+        "Hides the brain square by square and lets a diffusion model of healthy brains fill the "
+        "squares from their surroundings."
+    )
+    source = "RSNA_Inpainting (2024); Lugmayr et al. 2022 (RePaint), Song et al. 2021 (DDIM)"
+    method = "grid"
+    presets = PROTOCOLS
+    model_config_type = ModelConfig
+    backends = BACKENDS
+    config: GridConfig
 
     def __init__(
         self,
         protocol: str,
+        config: GridConfig | None = None,
         *,
         model: str | Path | None = None,
         device: str = "auto",
         backend: str = "torch",
         batch_size: int | None = None,
     ) -> None:
-        self.protocol = protocol
-        self.config = PROTOCOLS[protocol]
+        super().__init__(
+            protocol, config, model=model, device=device, backend=backend, batch_size=batch_size
+        )
         self.scale_names = list(self.config.sizes_mm)
-        self._folder = find_model(model)
-        self._denoiser = load_denoiser(self._folder, device=device, backend=backend)
-        self._batch_size = batch_size
-
-    @functools.cached_property
-    def calibration(self) -> Calibration:
-        """Calibration of this model for the protocol, or for the nearest one that has any."""
-        return load_calibration(self._folder, self.protocol)
-
-    @property
-    def pixel_mm(self) -> float:
-        """Pixel size of the model grid."""
-        return self._denoiser.config.pixel_mm
-
-    def grid(self, volume: CTVolume, outline: npt.NDArray[np.bool_]) -> ModelGrid:
-        """Model grid around the brain (see ``Detector``)."""
-        return brain_grid(volume, outline[None], self._denoiser.config)
+        self._denoiser = load_denoiser(self.folder, device=device, backend=backend)
 
     def run(
         self,
@@ -93,7 +89,7 @@ class GridDetector:
             self._jobs(scan, indices, seed),
             self._denoiser,
             self.config.sampling,
-            batch_size=self._batch_size,
+            batch_size=self.batch_size,
             neighbours=self.config.neighbours,
             on_evaluations=count,
             cancelled=cancelled,
@@ -158,15 +154,10 @@ class GridDetector:
     def provenance(self) -> dict[str, Any]:
         """Model, parameters and device of this detector."""
         return {
-            "detector": self.name,
-            "parameters": self.config.model_dump(mode="json"),
-            "model": self._folder.name,
-            "model_sha256": model_sha256(self._folder),
-            "calibration": self.calibration.protocol,
-            "device": str(self._denoiser.device),
+            **super().provenance(),
             "backend": self._denoiser.backend,
             "runtime": self._denoiser.runtime,
-            "batch_size": self._batch_size,
+            "device": str(self._denoiser.device),
         }
 
 
@@ -188,13 +179,6 @@ def hole_tiling(
 
 def _sides(protocol: GridConfig, pixel_mm: float) -> tuple[int, ...]:
     return tuple(max(1, round(size / pixel_mm)) for size in protocol.sizes_mm)
-
-
-def brain_grid(volume: CTVolume, mask: npt.NDArray[np.bool_], config: ModelConfig) -> ModelGrid:
-    """Model grid around a canonical ``(z, y, x)`` brain mask, as the network needs it."""
-    return ModelGrid.around(
-        mask, volume.spacing[1:], config.pixel_mm, divisor=config.network.divisor
-    )
 
 
 def slice_context(

@@ -6,7 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from napari_rsna_inpaint.brain import packed_brain_mask
-from napari_rsna_inpaint.detection.grid import brain_grid, protocol_holes
+from napari_rsna_inpaint.detection.grid import protocol_holes
+from napari_rsna_inpaint.detection.model_detector import brain_grid
 from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.diffusion.model import BatchedDenoiser, Condition
 from napari_rsna_inpaint.diffusion.onnx_int8 import NetworkCall

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_rsna_inpaint.brain import PackedMask, packed_brain_mask
-from napari_rsna_inpaint.detection.grid import brain_grid
+from napari_rsna_inpaint.detection.model_detector import brain_grid
 from napari_rsna_inpaint.diffusion.model import BatchedDenoiser, ModelConfig, load_denoiser
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.inpaint.engine import Job, SliceContext, complete, job_seed

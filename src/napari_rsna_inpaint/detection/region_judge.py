@@ -12,14 +12,15 @@ from napari_rsna_inpaint.brain import PackedMask
 from napari_rsna_inpaint.detection.calibration import load_calibration
 from napari_rsna_inpaint.detection.edits import IMAGES, Edit, shown
 from napari_rsna_inpaint.detection.findings import Box
-from napari_rsna_inpaint.detection.grid import brain_grid
 from napari_rsna_inpaint.detection.heatmap import heat
+from napari_rsna_inpaint.detection.model_detector import brain_grid
 from napari_rsna_inpaint.detection.native import NativeGrid
 from napari_rsna_inpaint.detection.planes import Index, Planes
 from napari_rsna_inpaint.detection.region import Reinpainting, turned
 from napari_rsna_inpaint.detection.result import Detection
 from napari_rsna_inpaint.detection.scan import Scan
-from napari_rsna_inpaint.diffusion.model import find_model, load_config
+from napari_rsna_inpaint.diffusion.model import ModelConfig
+from napari_rsna_inpaint.diffusion.model_folder import find_model, load_config
 from napari_rsna_inpaint.volume import CTVolume
 
 
@@ -78,9 +79,9 @@ class RegionJudge:
         protocol: str = "fast",
     ) -> None:
         folder = find_model(model)
-        config = load_config(folder)
+        config = load_config(folder, ModelConfig)
         self._model = folder.name
-        self._calibration = load_calibration(folder, protocol)
+        self._calibration = load_calibration(folder, "grid", protocol)
         self._volume = volume.finite()
         self._mask = mask
         self._grid = brain_grid(self._volume, mask.outline()[None], config)

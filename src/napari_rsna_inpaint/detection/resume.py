@@ -35,10 +35,8 @@ class SliceStore:
         """The stored slice, or None where there is none or it is damaged."""
         try:
             with np.load(self._path(index)) as data:
-                return SliceScores(
-                    index, data["residual"], data["scales"], data.get("minimum"), data["squares"]
-                )
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+                return SliceScores(index, **{name: data[name] for name in data.files})
+        except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile):
             return None
 
     def save(self, scores: SliceScores) -> None:

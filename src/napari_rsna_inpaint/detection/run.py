@@ -6,9 +6,9 @@ import hashlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,11 @@ from napari_rsna_inpaint.brain import packed_brain_mask
 from napari_rsna_inpaint.detection.assembly import Assembly
 from napari_rsna_inpaint.detection.base import Detector, SliceScores
 from napari_rsna_inpaint.detection.identity import input_identity
-from napari_rsna_inpaint.detection.names import ENTRY_POINT_GROUP
+from napari_rsna_inpaint.detection.registry import make_detector
 from napari_rsna_inpaint.detection.result import Detection, SliceResult
 from napari_rsna_inpaint.detection.resume import SliceStore, clear
 from napari_rsna_inpaint.detection.scan import SECTION_MM, Scan
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
-from napari_rsna_inpaint.inpaint.protocols import PROTOCOLS
 from napari_rsna_inpaint.volume import CTVolume
 
 log = logging.getLogger(__name__)
@@ -35,6 +34,7 @@ def detect(
     detector: str = "grid",
     *,
     protocol: str = "fast",
+    parameters: Mapping[str, Any] | None = None,
     model: str | Path | None = None,
     device: str = "auto",
     backend: str = "torch",
@@ -55,6 +55,9 @@ def detect(
         Series in HU; voxels that are not finite count as air.
     detector, protocol, model, device, backend
         Names; see ``detection.names``.
+    parameters
+        Of the detector, in place of those of the protocol, by (dotted) name; see
+        ``detection.config.changed``.
     seed
         The result is a function of volume, settings and seed: on a CPU bit for bit,
         whatever the batch size and order, and whether or not it was resumed.
@@ -82,34 +85,34 @@ def detect(
     volume = volume.finite()
     started = datetime.now(UTC)
     clock = time.monotonic()
-    engine = _make_detector(
-        detector, protocol, model=model, device=device, backend=backend, batch_size=batch_size
+    engine = make_detector(
+        detector,
+        protocol,
+        parameters,
+        model=model,
+        device=device,
+        backend=backend,
+        batch_size=batch_size,
     )
-    if engine.calibration.protocol != protocol:
-        log.warning(
-            "The model is not calibrated for %r; the scale of %r is used.",
-            protocol,
-            engine.calibration.protocol,
-        )
     if store is not None and not resume:
         clear(store)
     mask = packed_brain_mask(volume, cancelled=cancelled)
     if not mask.outline().any():
         raise InputRefused("No brain was found in this series; is it an axial head CT?")
     assembly = Assembly(volume, mask, engine, flag_rate)
-    parameters = {
+    settings = {
         **engine.provenance(),
         "protocol": protocol,
         "slices": None if slices is None else [int(z) for z in slices],
         "seed": seed,
     }
     provenance = _provenance(volume, started)
-    provenance["notes"] += _thin_slices(volume, assembly.scan)
+    provenance["notes"] += [*_scale(engine), *_thin_slices(volume, assembly.scan)]
     wanted = assembly.wanted(slices)
     shelf: SliceStore | None = None
     stored: dict[int, SliceScores] = {}
     if store is not None:
-        shelf = SliceStore(store, _identity(volume, provenance, parameters))
+        shelf = SliceStore(store, _identity(volume, provenance, settings))
         stored = {z: scores for z in wanted if (scores := shelf.load(z)) is not None}
     todo = [z for z in wanted if z not in stored]
     evaluations = n_total = 0
@@ -138,7 +141,7 @@ def detect(
         stop = error
     run = {
         **provenance,
-        **parameters,
+        **settings,
         "denoiser_evaluations": evaluations,
         "seconds": round(time.monotonic() - clock, 3),
         "finished": stop is None,
@@ -147,6 +150,27 @@ def detect(
     if stop is not None:
         raise Cancelled("Cancelled; the finished slices are kept.", detection) from None
     return detection
+
+
+def _scale(engine: Detector) -> list[dict[str, str]]:
+    """Note, said in the log too, where scores come from the calibration of other settings."""
+    calibration = engine.calibration
+    if calibration is None:
+        return []
+    if calibration.protocol != engine.protocol:
+        message = (
+            f"The model is not calibrated for {engine.protocol!r}; the scale of "
+            f"{calibration.protocol!r} is used."
+        )
+    elif engine.config != engine.presets[engine.protocol]:
+        message = (
+            f"Parameters differ from those of {engine.protocol!r}, for which the scores are "
+            "calibrated; they may be too high or too low."
+        )
+    else:
+        return []
+    log.warning("%s", message)
+    return [{"code": "other-calibration", "message": message}]
 
 
 def _thin_slices(volume: CTVolume, scan: Scan) -> list[dict[str, str]]:
@@ -171,15 +195,6 @@ def _keep(shelf: SliceStore, scores: SliceScores) -> SliceStore | None:
         log.warning("Finished slices cannot be kept for --resume (%s).", error.strerror or error)
         return None
     return shelf
-
-
-def _make_detector(name: str, protocol: str, **options: Any) -> Detector:
-    if protocol not in PROTOCOLS:
-        raise InputRefused(f"Unknown protocol {protocol!r}; choose {', '.join(PROTOCOLS)}.")
-    found = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-    if name not in found:
-        raise InputRefused(f"Unknown detector {name!r}; installed: {', '.join(sorted(found))}.")
-    return found[name].load()(protocol, **options)
 
 
 def _identity(

@@ -57,7 +57,8 @@ class Scan:
     with_brain
         Numbers of the sections with brain.
     residuals
-        ``(y, x)`` HU by section, original minus completion; filled by the caller.
+        ``(y, x)`` HU by section, original minus completion, or the deviation that a detector
+        has judged in its place; filled by the caller.
     """
 
     def __init__(self, volume: CTVolume, mask: Planar, grid: ModelGrid, pixel_mm: float) -> None:

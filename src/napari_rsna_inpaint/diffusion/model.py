@@ -3,51 +3,45 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from napari_rsna_inpaint.diffusion import BACKENDS
+from napari_rsna_inpaint.diffusion.model_folder import find_model, load_config, load_weights
 from napari_rsna_inpaint.diffusion.schedule import NoiseSchedule, cosine_schedule
 from napari_rsna_inpaint.diffusion.unet import PatchUNet, UNetConfig
 from napari_rsna_inpaint.errors import InputRefused
-from napari_rsna_inpaint.io.write import write_atomic, write_json
 
-WEIGHTS = "weights.safetensors"
-DEFAULT_MODEL = "rsna-healthy-v2"
 #: On a CPU PyTorch always computes this many images at once, filled up where there are
 #: fewer: its convolutions of another batch size differ in the last bits.
 CPU_IMAGES = 4
 
 
-class ModelConfig(BaseModel):
-    """What a network must be fed.
+class ImageModelConfig(BaseModel):
+    """What every network of CT images must be fed, whatever it was trained to do.
 
     Network input is ``(HU - hu_center) / hu_scale`` after clipping to ``hu_window``, on
-    square pixels of ``pixel_mm``.
+    square pixels of ``pixel_mm``. A subclass names its training method in ``method``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    network: UNetConfig = Field(default_factory=UNetConfig)
     pixel_mm: float = 1.0
     hu_window: tuple[float, float] = (-20.0, 120.0)
     hu_center: float = 35.0
     hu_scale: float = 20.0
-    n_timesteps: int = 1000
 
-    def schedule(self) -> NoiseSchedule:
-        """The noise schedule that the network was trained with."""
-        return cosine_schedule(self.n_timesteps)
+    @property
+    def divisor(self) -> int:
+        """Height and width of the input must be multiples of this."""
+        raise NotImplementedError
 
     def encode(self, hu: Tensor) -> Tensor:
         """HU to network units."""
@@ -56,6 +50,23 @@ class ModelConfig(BaseModel):
     def decode(self, x: Tensor) -> Tensor:
         """Network units to HU, inside the window."""
         return (x * self.hu_scale + self.hu_center).clamp(*self.hu_window)
+
+
+class ModelConfig(ImageModelConfig):
+    """A network that fills holes of one slice (detector ``grid``)."""
+
+    method: Literal["grid"] = "grid"
+    network: UNetConfig = Field(default_factory=UNetConfig)
+    n_timesteps: int = 1000
+
+    @property
+    def divisor(self) -> int:
+        """Height and width of the input must be multiples of this."""
+        return self.network.divisor
+
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule that the network was trained with."""
+        return cosine_schedule(self.n_timesteps)
 
 
 @dataclass(frozen=True)
@@ -187,82 +198,6 @@ def cpu_has_bfloat16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def models_folder() -> Path:
-    """Folder of the models that come with the package."""
-    return Path(str(files("napari_rsna_inpaint"))) / "models"
-
-
-def installed_models() -> list[str]:
-    """Names of the models that come with the package."""
-    return sorted(path.parent.name for path in models_folder().glob(f"*/{WEIGHTS}"))
-
-
-def find_model(model: str | Path | None = None) -> Path:
-    """Folder of a model by name or path; None gives the default model.
-
-    Raises
-    ------
-    InputRefused
-        If there is no such model.
-    """
-    installed = installed_models()
-    if model is None:
-        if not installed:
-            raise InputRefused("No model is installed; name one by its folder with --model.")
-        return models_folder() / (DEFAULT_MODEL if DEFAULT_MODEL in installed else installed[0])
-    if str(model) in installed:
-        return models_folder() / str(model)
-    folder = Path(model)
-    if (folder / WEIGHTS).is_file():
-        return folder
-    raise InputRefused(
-        f"There is no model {str(model)!r}; installed: {', '.join(installed) or 'none'}. "
-        f"A model is a name from this list or a folder with {WEIGHTS} and config.json."
-    )
-
-
-def model_sha256(folder: Path) -> str:
-    """SHA-256 of the weights file."""
-    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-
-
-def save_model(folder: Path, network: PatchUNet, config: ModelConfig) -> None:
-    """Write ``weights.safetensors`` (float32) and ``config.json`` into a folder.
-
-    The weights file holds the configuration as well (metadata ``config``), so that it
-    describes itself.
-
-    Raises
-    ------
-    OutputFailed
-        If a file cannot be written; the one there before stays whole.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().cpu().float().contiguous() for k, v in network.state_dict().items()}
-    write_json(folder / "config.json", config.model_dump(mode="json"))
-    write_atomic(folder / WEIGHTS, save(tensors, {"config": config.model_dump_json()}))
-
-
-def load_config(folder: Path) -> ModelConfig:
-    """Read the configuration of a model: ``config.json``, else what the weights file says.
-
-    Raises
-    ------
-    InputRefused
-        If both are missing or not of this version.
-    """
-    try:
-        if (folder / "config.json").exists():
-            return ModelConfig.model_validate_json((folder / "config.json").read_text())
-        with safe_open(folder / WEIGHTS, "pt") as file:
-            return ModelConfig.model_validate_json((file.metadata() or {}).get("config", ""))
-    except (OSError, ValueError, SafetensorError) as error:
-        raise InputRefused(
-            f"The model in {folder.name!r} has no config.json that this version can read; "
-            "train or install it anew."
-        ) from error
-
-
 def load_network(folder: Path, config: ModelConfig) -> PatchUNet:
     """Network of a model folder with its weights, float32 on the CPU.
 
@@ -271,15 +206,9 @@ def load_network(folder: Path, config: ModelConfig) -> PatchUNet:
     InputRefused
         If the weights are damaged or belong to another configuration.
     """
-    try:
-        network = PatchUNet(config.network)
-        network.load_state_dict(load_file(folder / WEIGHTS))
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        raise InputRefused(
-            f"The weights of the model {folder.name!r} are damaged or do not fit its "
-            "config.json; install it anew."
-        ) from error
-    return network.eval()
+    network = PatchUNet(config.network)
+    load_weights(folder, network)
+    return network
 
 
 def load_denoiser(
@@ -314,7 +243,7 @@ def _load(
     folder: Path, files: tuple[tuple[str, int], ...], device: str, backend: str, threads: int
 ) -> BatchedDenoiser:
     """Load a model anew where its files have changed; ONNX Runtime keeps its threads."""
-    config = load_config(folder)
+    config = load_config(folder, ModelConfig)
     if backend.startswith("onnx"):
         from napari_rsna_inpaint.diffusion.onnx_denoiser import OnnxDenoiser
 

@@ -10,12 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_rsna_inpaint.diffusion.model import (
-    BatchedDenoiser,
-    ModelConfig,
-    model_sha256,
-    pick_device,
-)
+from napari_rsna_inpaint.diffusion.model import BatchedDenoiser, ModelConfig, pick_device
+from napari_rsna_inpaint.diffusion.model_folder import model_sha256
 from napari_rsna_inpaint.errors import InputRefused
 
 log = logging.getLogger(__name__)

@@ -12,12 +12,8 @@ from typing import Any
 import torch
 
 from napari_rsna_inpaint import STATEMENT, __version__
-from napari_rsna_inpaint.diffusion.model import (
-    ModelConfig,
-    load_config,
-    load_network,
-    model_sha256,
-)
+from napari_rsna_inpaint.diffusion.model import ModelConfig, load_network
+from napari_rsna_inpaint.diffusion.model_folder import load_config, model_sha256
 from napari_rsna_inpaint.diffusion.onnx_denoiser import (
     CONFIG_KEY,
     WEIGHTS_KEY,
@@ -61,7 +57,7 @@ def export_onnx(folder: Path, *, quantizable: bool = False) -> bytes:
         If ONNX Runtime computes something else than PyTorch.
     """
     import_onnxruntime()
-    config = load_config(folder)
+    config = load_config(folder, ModelConfig)
     network = load_network(folder, config).requires_grad_(False)
     model = _convert(network if quantizable else OnnxNetwork(network), config)
     metadata = {

@@ -51,7 +51,7 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """Everything but the scan that a detection depends on."""
-        from napari_rsna_inpaint.diffusion.model import model_sha256
+        from napari_rsna_inpaint.diffusion.model_folder import model_sha256
 
         calibration = (self.model / CALIBRATION).read_bytes()
         return {

@@ -14,50 +14,46 @@ ALL_HALVES = ((0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5))
 
 
 class Sampling(BaseModel):
-    """How a hole is filled.
-
-    ``one_step`` is the posterior mean from one evaluation; the others draw a sample in
-    ``steps`` evaluations. ``n_resample`` and ``jump_length`` (in steps) belong to
-    ``repaint``.
-    """
+    """How a hole is filled."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Literal["one_step", "ddim", "dpm++", "repaint"] = "one_step"
-    steps: int = Field(1, ge=1, le=1000)
-    spacing: Literal["trailing", "log_snr"] = "trailing"
-    eta: float = Field(0.0, ge=0.0, le=1.0)
-    jump_length: int = Field(1, ge=1)
-    n_resample: int = Field(1, ge=1)
+    method: Literal["one_step", "ddim", "dpm++", "repaint"] = Field(
+        "one_step",
+        description="one_step: posterior mean from one evaluation; the others draw a sample",
+    )
+    steps: int = Field(1, ge=1, le=1000, description="evaluations from noise to image")
+    spacing: Literal["trailing", "log_snr"] = Field(
+        "trailing", description="timesteps equally spaced in time, or in log signal-to-noise ratio"
+    )
+    eta: float = Field(0.0, ge=0.0, le=1.0, description="fresh noise of DDIM: 0 none, 1 ancestral")
+    jump_length: int = Field(1, ge=1, description="repaint: steps that a jump goes back")
+    n_resample: int = Field(1, ge=1, description="repaint: how often each stretch is passed")
 
 
 class GridConfig(BaseModel):
-    """What is hidden, how it is filled, and how often.
-
-    Attributes
-    ----------
-    sizes_mm
-        Sides of the squares.
-    offsets
-        ``(y, x)`` shifts of the tiling, as fractions of the size.
-    period
-        A phase hides every ``period``-th square in both directions; ``period ** 2`` phases
-        cover the slice.
-    samples
-        Completions drawn for every hole and averaged.
-    neighbours
-        Slices below and above: ``"cut"`` the same hole from them, so that a bleed cannot be
-        copied from next door; ``"keep"`` them whole; ``"drop"`` them.
-    """
+    """What is hidden, how it is filled, and how often."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sizes_mm: tuple[float, ...] = (32.0,)
-    offsets: tuple[tuple[float, float], ...] = DIAGONAL
-    period: int = Field(2, ge=2, le=4)
-    sampling: Sampling = Sampling()
-    samples: int = Field(1, ge=1)
-    neighbours: Neighbours = "cut"
+    sizes_mm: tuple[float, ...] = Field((32.0,), description="sides of the squares, mm")
+    offsets: tuple[tuple[float, float], ...] = Field(
+        DIAGONAL, description="(y, x) shifts of the tiling, as fractions of the size"
+    )
+    period: int = Field(
+        2,
+        ge=2,
+        le=4,
+        description="a phase hides every period-th square in both directions; period ** 2 phases "
+        "cover the slice",
+    )
+    sampling: Sampling = Field(Sampling(), description="how a hole is filled")
+    samples: int = Field(1, ge=1, description="completions drawn for every hole and averaged")
+    neighbours: Neighbours = Field(
+        "cut",
+        description="slices below and above: cut the same hole from them, so that a bleed cannot "
+        "be copied from next door; keep them whole; drop them",
+    )
 
 
 PROTOCOLS: dict[str, GridConfig] = {

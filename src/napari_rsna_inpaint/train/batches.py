@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from napari_rsna_inpaint.train.dataset import HealthySlices
-from napari_rsna_inpaint.train.settings import TrainConfig
+from napari_rsna_inpaint.train.method import Method
 
 
 class Examples(Dataset):
@@ -17,26 +14,16 @@ class Examples(Dataset):
     So neither a resumed run nor another number of workers or processes changes them.
     """
 
-    def __init__(self, slices: HealthySlices, config: TrainConfig) -> None:
-        self._slices = slices
-        self._config = config
+    def __init__(self, method: Method) -> None:
+        self._method = method
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """The planes of a ``Condition`` and ``noise``, ``(1, y, x)`` each; the timestep ``t``."""
-        rng = np.random.default_rng([self._config.seed, number])
-        index = int(rng.integers(len(self._slices)))
-        condition, _ = self._slices.example(index, rng, augment=True)
-        planes = {name: plane[0] for name, plane in vars(condition).items()}
-        noise = rng.standard_normal(planes["image"].shape, dtype=np.float32)
-        last = self._config.model.n_timesteps - 1
-        pure = rng.random() < self._config.pure_noise_share
-        t = last if pure else int(rng.integers(last + 1))
-        return {**planes, "noise": torch.from_numpy(noise), "t": torch.tensor(t)}
+        """One example of the method."""
+        return self._method.example(number)
 
 
 def batches(
-    slices: HealthySlices,
-    config: TrainConfig,
+    method: Method,
     first_step: int,
     *,
     rank: int = 0,
@@ -53,6 +40,7 @@ def batches(
     workers
         Worker processes that prepare batches ahead; 0 prepares them in the main one.
     """
+    config = method.config
     share = config.batch_size // processes
     first = rank * share
     numbers = (
@@ -60,7 +48,7 @@ def batches(
         for step in range(first_step, config.steps)
     )
     return DataLoader(
-        Examples(slices, config),
+        Examples(method),
         batch_sampler=numbers,
         num_workers=workers,
         pin_memory=pin_memory,

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_rsna_inpaint.brain import brain_mask
+from napari_rsna_inpaint.detection.base import Detector
 from napari_rsna_inpaint.detection.calibration import Calibration
 from napari_rsna_inpaint.detection.candidates import Candidate
 from napari_rsna_inpaint.detection.evidence import Evidence
 from napari_rsna_inpaint.detection.findings import EXTENT, regions
-from napari_rsna_inpaint.detection.grid import GridDetector
 from napari_rsna_inpaint.detection.heatmap import heat, slice_score
 from napari_rsna_inpaint.detection.norms import Norms, fit_norms
 from napari_rsna_inpaint.detection.rescorer import Rescorer, fit_rescorer
@@ -62,7 +62,7 @@ class _Pair:
 
 def calibrate(
     paths: Iterable[Path],
-    detector: GridDetector,
+    detector: Detector,
     *,
     bleeds: int = 3,
     known: Calibration | None = None,
@@ -162,7 +162,7 @@ def _norms(scans: Sequence[Scan]) -> Norms:
 
 def _run(
     volume: CTVolume,
-    detector: GridDetector,
+    detector: Detector,
     bleeds: int,
     rng: np.random.Generator,
     seed: int,
@@ -199,7 +199,7 @@ def _run(
 def _residuals(
     volume: CTVolume,
     native_mask: npt.NDArray[np.bool_],
-    detector: GridDetector,
+    detector: Detector,
     truth: npt.NDArray[np.bool_] | None,
     seed: int,
     cancelled: Callable[[], bool] | None,
@@ -215,7 +215,8 @@ def _residuals(
         wanted = [z for z in scan.with_brain if near[z]]
         bleeds = {z: section_mask(planes, scan.sections[z], grid) for z in wanted}
     for scores in detector.run(scan, indices=wanted, seed=seed, cancelled=cancelled):
-        scan.residuals[scores.index] = scores.residual
+        judged = scores.residual if scores.deviation is None else scores.deviation
+        scan.residuals[scores.index] = judged
     return scan, bleeds
 
 

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import io
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_rsna_inpaint.detection.files import make_folder
-from napari_rsna_inpaint.diffusion.model import (
-    Condition,
-    TorchDenoiser,
-    find_model,
-    load_config,
-    load_network,
-    save_model,
-)
-from napari_rsna_inpaint.diffusion.unet import PatchUNet
+from napari_rsna_inpaint.diffusion.model_folder import find_model, load_config, load_weights
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.io.write import write_atomic, write_json
 from napari_rsna_inpaint.train.batches import batches
-from napari_rsna_inpaint.train.dataset import HealthySlices
 from napari_rsna_inpaint.train.lesion_outlines import LesionOutlines
+from napari_rsna_inpaint.train.method import Loss
+from napari_rsna_inpaint.train.methods import load_method
 from napari_rsna_inpaint.train.network_average import NetworkAverage
 from napari_rsna_inpaint.train.pictures import contact_sheet
 from napari_rsna_inpaint.train.prepare import PreparedSeries
 from napari_rsna_inpaint.train.processes import start_fabric
 from napari_rsna_inpaint.train.records import Records
-from napari_rsna_inpaint.train.settings import TrainConfig
-from napari_rsna_inpaint.train.validation import Validation
+from napari_rsna_inpaint.train.settings import BaseTrainConfig
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +45,10 @@ class Trainer:
 
     Parameters
     ----------
+    config
+        Settings of the method.
     training, validation
-        Healthy series; without any for validation there is no ``best/``.
+        Series; without any for validation there is no ``best/``.
     folder
         Of the run; a run that it holds already goes on, with the same settings and series. Only
         ``steps`` may be raised: from there on the learning rate is that of the longer run.
@@ -67,6 +60,8 @@ class Trainer:
         Lesions whose outlines serve as holes, too.
     workers
         Processes that prepare batches; results do not depend on them.
+    method
+        Name of the training method.
 
     Raises
     ------
@@ -76,7 +71,7 @@ class Trainer:
 
     def __init__(
         self,
-        config: TrainConfig,
+        config: BaseTrainConfig,
         training: list[PreparedSeries],
         validation: list[PreparedSeries],
         folder: Path,
@@ -85,6 +80,7 @@ class Trainer:
         init: str | Path | None = None,
         outlines: LesionOutlines | None = None,
         workers: int = 0,
+        method: str = "grid",
     ) -> None:
         self.config = config
         self.folder = folder
@@ -96,38 +92,47 @@ class Trainer:
             "--data": _names_sha256(training),
             "--validation": _names_sha256(validation),
             "--lesion-shapes": outlines is not None,
+            "--method": method,
         }
-        self._slices = HealthySlices(training, config.model, config.shape, outlines)
-        self._validation = Validation(validation, config)
-        schedule = config.model.schedule()
-        pairs = [schedule.alpha_sigma(t) for t in range(len(schedule))]
-        self._amplitudes = torch.tensor(pairs, device=self._fabric.device)
+        self._method = load_method(method)(config, training, validation, outlines)
         torch.manual_seed(config.seed)
-        self._network = self._first_network(init)
-        self._average = NetworkAverage(self._network, config.ema_decay)
-        optimizer = torch.optim.AdamW(
-            self._network.parameters(), config.learning_rate, weight_decay=config.weight_decay
-        )
-        self._wrapped, self._optimizer = self._fabric.setup(self._network, optimizer)
+        self._networks = self._first_networks(init)
+        self._averages = {
+            name: NetworkAverage(network, config.ema_decay)
+            for name, network in self._networks.items()
+        }
+        self._wrapped: dict[str, nn.Module] = {}
+        self._optimizers: dict[str, Any] = {}
+        for name, network in self._networks.items():
+            optimizer = torch.optim.AdamW(
+                network.parameters(),
+                config.learning_rate,
+                betas=config.betas,
+                weight_decay=config.weight_decay,
+            )
+            self._wrapped[name], self._optimizers[name] = self._fabric.setup(network, optimizer)
         self._history: list[dict[str, float]] = []
         self._losses: list[Tensor] = []
         self._seconds = 0.0
         if self._checkpoint.exists():
             self._resume()
 
-    def _first_network(self, init: str | Path | None) -> PatchUNet:
-        if init is None:
-            network = PatchUNet(self.config.model.network)
-        else:
-            source = find_model(init)
-            model = load_config(source)
-            network = load_network(source, model).train()
-            if model != self.config.model:
+    def _first_networks(self, init: str | Path | None) -> dict[str, nn.Module]:
+        networks = self._method.networks()
+        if init is not None:
+            source = find_model(init, self._method.name)
+            own = self._method.model
+            if load_config(source, self._method.model_config_type()) != own:
                 raise InputRefused(
                     f"The model {str(init)!r} has another configuration than this run; "
                     "leave 'model' out of the settings to take that of the model."
                 )
-        return network.to(self._fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            alone = len(networks) == 1
+            load_weights(source, next(iter(networks.values())) if alone else networks)
+        for network in networks.values():
+            network.train().to(self._fabric.device)
+            network.to(memory_format=self._method.memory_format)  # type: ignore[call-overload]
+        return networks
 
     @property
     def is_main(self) -> bool:
@@ -158,8 +163,7 @@ class Trainer:
             write_json(self.folder / "train.json", self.config.model_dump(mode="json"))
             records = Records(self.folder, self.step)
         loader = batches(
-            self._slices,
-            self.config,
+            self._method,
             self.step,
             rank=self._fabric.global_rank,
             processes=self._fabric.world_size,
@@ -192,15 +196,15 @@ class Trainer:
         """Write checkpoint and averaged model; a kill in between leaves the old ones whole."""
         if not self.is_main:
             return
-        save_model(self.folder / "model", self._average.network, self.config.model)
+        self._method.save(self.folder / "model", self._averaged())
         content = io.BytesIO()
         torch.save(
             {
                 "settings": self._settings,
                 "step": self.step,
-                "network": self._network.state_dict(),
-                "average": self._average.network.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
+                "networks": _states(self._networks),
+                "averages": _states(self._averaged()),
+                "optimizers": _states(self._optimizers),
                 "history": self._history,
                 "losses": self._losses,
                 "seconds": self._seconds,
@@ -219,9 +223,9 @@ class Trainer:
             raise InputRefused(
                 f"{self._checkpoint} is damaged; remove it to train from the start."
             ) from error
-        if "settings" not in state:
+        if "networks" not in state:
             raise InputRefused(
-                f"{self._checkpoint} does not tell its settings, since an older version wrote it; "
+                f"{self._checkpoint} was written by an older version; "
                 f"start in another folder, from its weights with --init {self.folder / 'model'}."
             )
         changed = self._changed(state["settings"])
@@ -231,9 +235,10 @@ class Trainer:
                 "give the same again (steps may be raised) or name another folder with -o."
             )
         self.step = int(state["step"])
-        self._network.load_state_dict(state["network"])
-        self._average.network.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        for name, network in self._networks.items():
+            network.load_state_dict(state["networks"][name])
+            self._averages[name].network.load_state_dict(state["averages"][name])
+            self._optimizers[name].load_state_dict(state["optimizers"][name])
         self._history = state["history"]
         self._losses = state["losses"]
         self._seconds = state["seconds"]
@@ -247,28 +252,28 @@ class Trainer:
         return changed
 
     def _train_step(self, batch: dict[str, Tensor]) -> Tensor:
-        """One step on this process's share of the batch; returns the loss of all of it."""
-        noise, t = batch.pop("noise"), batch.pop("t")
-        condition = Condition(**batch)
-        x0 = condition.image
-        alpha, sigma = self._amplitudes[t, :, None, None, None].unbind(1)
-        inputs = condition.network_input(alpha * x0 + sigma * noise)
-        predicted = self._wrapped(inputs.contiguous(memory_format=torch.channels_last), t)
-        target = alpha * noise - sigma * x0
-        error = ((predicted - target).square() * condition.hole).sum()
-        sums = torch.stack([error.detach(), condition.hole.sum()])
-        squares, hidden = self._fabric.all_reduce(sums, reduce_op="sum")
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.config.learning_rate_at(self.step)
-        self._optimizer.zero_grad(set_to_none=True)
+        """One step on this process's share of the batch; the mean losses of all of it."""
+        for optimizer in self._optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.learning_rate_at(self.step)
+        means = {}
+        for loss in self._method.losses(self._wrapped, batch, self.step):
+            means[loss.network] = self._learn(loss)
+        for name, average in self._averages.items():
+            average.update(self._networks[name], self.step)
+        return torch.stack(list(means.values())).sum()
+
+    def _learn(self, loss: Loss) -> Tensor:
+        """One optimiser step; returns the loss of all processes."""
+        sums = torch.stack([loss.total.detach(), loss.weight])
+        total, weight = self._fabric.all_reduce(sums, reduce_op="sum")
+        optimizer, network = self._optimizers[loss.network], self._wrapped[loss.network]
+        optimizer.zero_grad(set_to_none=True)
         # Gradients are averaged over the processes: this makes them those of one batch.
-        self._fabric.backward(error / hidden * self._fabric.world_size)
-        self._fabric.clip_gradients(
-            self._wrapped, self._optimizer, max_norm=self.config.gradient_clip
-        )
-        self._optimizer.step()
-        self._average.update(self._network, self.step)
-        return squares / hidden
+        self._fabric.backward(loss.total / weight * self._fabric.world_size)
+        self._fabric.clip_gradients(network, optimizer, max_norm=self.config.gradient_clip)
+        optimizer.step()
+        return total / weight
 
     def _agreed(self, cancelled: Callable[[], bool]) -> bool:
         """Whether any process is to stop; all get the same answer at the same step."""
@@ -289,27 +294,29 @@ class Trainer:
             "step": self.step,
             "loss": loss,
             "learning_rate": self.config.learning_rate_at(self.step - 1),
-            **self._validation.figures(self._denoiser()),
+            **self._method.figures(self._averaged()),
             "seconds": self._seconds,
         }
         earlier = [r["score"] for r in self._history]
         self._history.append(row)
         if not math.isnan(row["score"]) and row["score"] > max(earlier, default=-math.inf):
-            save_model(self.folder / "best", self._average.network, self.config.model)
+            self._method.save(self.folder / "best", self._averaged())
             write_json(self.folder / "best" / "best.json", row)
         self.save()
         records.add(self._history)
         return row
 
     def _draw(self, records: Records) -> None:
-        slices = self._validation.completions(self._denoiser())
+        slices = self._method.pictures(self._averaged())
         if slices:
             records.add_picture(self.step, contact_sheet(slices))
 
-    def _denoiser(self) -> TorchDenoiser:
-        # a copy, since a GPU denoiser turns its network into bfloat16
-        network = copy.deepcopy(self._average.network)
-        return TorchDenoiser(network, self.config.model, self._fabric.device)
+    def _averaged(self) -> dict[str, nn.Module]:
+        return {name: average.network for name, average in self._averages.items()}
+
+
+def _states(parts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part.state_dict() for name, part in parts.items()}
 
 
 def _names_sha256(series: list[PreparedSeries]) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-
-from napari_rsna_inpaint.diffusion.unet import PatchUNet
+from torch import nn
 
 
 class NetworkAverage:
@@ -21,12 +20,12 @@ class NetworkAverage:
         does not last: ``min(decay, (1 + step) / (10 + step))``.
     """
 
-    def __init__(self, network: PatchUNet, decay: float) -> None:
+    def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self._decay = decay
 
     @torch.no_grad()
-    def update(self, network: PatchUNet, step: int) -> None:
+    def update(self, network: nn.Module, step: int) -> None:
         """Take in the weights after a step, counted from 0."""
         decay = min(self._decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - decay)

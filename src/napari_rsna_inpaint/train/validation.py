@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from napari_rsna_inpaint.diffusion.model import Condition, TorchDenoiser
+from napari_rsna_inpaint.diffusion.model import Condition, ModelConfig, TorchDenoiser
 from napari_rsna_inpaint.diffusion.samplers import SeededNoise, one_step
+from napari_rsna_inpaint.diffusion.unet import PatchUNet
 from napari_rsna_inpaint.train.dataset import HealthySlices
 from napari_rsna_inpaint.train.lesion_contrast import join, lesion_contrast
 from napari_rsna_inpaint.train.prepare import PreparedSeries
@@ -75,6 +78,13 @@ class Validation:
             )
             for condition, hu in shown
         ]
+
+
+def denoiser_of(network: nn.Module, config: ModelConfig) -> TorchDenoiser:
+    """The network as it is used, where it is."""
+    # a copy, since a GPU denoiser turns its network into bfloat16
+    device = next(network.parameters()).device
+    return TorchDenoiser(cast(PatchUNet, copy.deepcopy(network)), config, device)
 
 
 def complete(denoiser: TorchDenoiser, condition: Condition) -> Tensor:
