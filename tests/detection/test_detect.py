@@ -240,7 +240,7 @@ def test_air_is_refused(phantom, tiny_model):
     ("options", "message"),
     [
         ({"detector": "nope"}, "Unknown detector"),
-        ({"protocol": "nope"}, "Unknown protocol"),
+        ({"protocol": "nope"}, "has no protocol"),
         ({"device": "tpu"}, "Unknown device"),
         ({"backend": "abacus"}, "backend"),
         ({"slices": [99]}, "between 0 and 5"),
