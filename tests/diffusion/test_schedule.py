@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from napari_rsna_inpaint.diffusion.schedule import (
     cosine_schedule,
+    karras_timesteps,
     log_snr_timesteps,
     trailing_timesteps,
 )
@@ -76,3 +77,22 @@ def test_signal_and_noise_keep_the_variance():
     schedule = cosine_schedule()
     squares = [sum(a**2 for a in schedule.alpha_sigma(t)) for t in range(0, 1000, 37)]
     torch.testing.assert_close(torch.tensor(squares), torch.ones(len(squares)))
+
+
+def test_karras_timesteps_are_those_nearest_to_karras_noise_levels():
+    schedule = cosine_schedule()
+    steps = karras_timesteps(schedule, 9, sigma_max=10.0, sigma_min=0.05)
+    assert steps[0] == len(schedule) - 1
+    assert steps == sorted(set(steps), reverse=True)
+    # Karras et al. 2022, equation 5
+    i = np.arange(8) / 7
+    expected = (10 ** (1 / 7) + i * (0.05 ** (1 / 7) - 10 ** (1 / 7))) ** 7
+    found = [sigma / alpha for alpha, sigma in map(schedule.alpha_sigma, steps[1:])]
+    np.testing.assert_allclose(np.log(found), np.log(expected), atol=0.05)
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 50, 200])
+def test_karras_timesteps_are_as_many_as_asked_for(n_steps):
+    steps = karras_timesteps(cosine_schedule(), n_steps)
+    assert len(set(steps)) == n_steps
+    assert min(steps) >= 0

@@ -75,6 +75,31 @@ def log_snr_timesteps(
     return steps
 
 
+def karras_timesteps(
+    schedule: NoiseSchedule,
+    n_steps: int,
+    *,
+    rho: float = 7.0,
+    sigma_max: float = 20.0,
+    sigma_min: float = 0.03,
+) -> list[int]:
+    """``T-1``, then the timesteps nearest to Karras's noise levels (Karras et al. 2022, eq. 5).
+
+    Noise levels are those of an unscaled image, ``sigma / alpha``; their ``rho``-th roots are
+    equally spaced from ``sigma_max`` to ``sigma_min``. The first step leaves pure noise, where
+    the level is infinite.
+    """
+    _check_steps(n_steps, len(schedule) // 5)
+    roots = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), n_steps - 1)
+    levels = np.log(roots**rho)
+    known = -schedule.log_snr()[:-1]
+    steps = [len(schedule) - 1]
+    for level in levels:
+        nearest = int(np.abs(known - level).argmin())
+        steps.append(max(0, min(nearest, steps[-1] - 1)))
+    return steps
+
+
 def _check_steps(n_steps: int, total: int) -> None:
     if not 1 <= n_steps <= total:
         raise ValueError(f"n_steps must be between 1 and {total}, got {n_steps}")

@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_rsna_inpaint.diffusion.unet3d import UNet3dConfig
+from napari_rsna_inpaint.diffusion.wavelet_model import WaveletDenoiser, WaveletModelConfig
+from napari_rsna_inpaint.errors import Cancelled
+from napari_rsna_inpaint.inpaint.volumetric import (
+    SECOND_PASS_SIGNAL,
+    VolumeSampling,
+    aligned_block,
+    block_of,
+    blocks_around,
+    complete_volume,
+    cut_block,
+)
+
+SMALL = UNet3dConfig(widths=(8, 16), groups=4, time_channels=16)
+SAMPLINGS = [
+    VolumeSampling(method="one_step"),
+    VolumeSampling(method="two_step"),
+    VolumeSampling(method="ddpm", steps=4),
+    VolumeSampling(method="dpm++", steps=4),
+]
+
+
+def denoiser_of(mode="always-known-healthy"):
+    config = WaveletModelConfig(mode=mode, network=SMALL, block_sections=8, context_sections=2)
+    network = config.make_network()
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    return WaveletDenoiser(network, config, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    return denoiser_of()
+
+
+@pytest.fixture
+def scene():
+    """Image, hole and brain; sides that do not fit the network, the hole deeper than a block."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(35, 8, (11, 18, 22)).astype(np.float32)
+    hole = np.zeros(image.shape, bool)
+    hole[3:9, 5:12, 6:14] = True
+    return image, hole, np.ones(image.shape, bool)
+
+
+@pytest.mark.parametrize("mode", ["default", "always-known-healthy"])
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=lambda s: s.method)
+def test_only_the_hole_changes(scene, sampling, mode):
+    image, hole, brain = scene
+    made = complete_volume(image, hole, brain, denoiser_of(mode), sampling, samples=2)
+    assert made.shape == (2, *image.shape)
+    assert made.dtype == np.float32
+    np.testing.assert_array_equal(made[:, ~hole], np.stack([image[~hole]] * 2))
+    assert (made[:, hole] != image[hole]).mean() > 0.99
+    assert (made[0, hole] != made[1, hole]).mean() > 0.9
+
+
+def test_nothing_inside_the_hole_is_looked_at(scene, denoiser):
+    image, hole, brain = scene
+    other = np.where(hole, np.float32(90), image)
+    first, second = (complete_volume(one, hole, brain, denoiser) for one in (image, other))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_completion_does_not_depend_on_how_many_are_drawn(scene, denoiser):
+    few, many = (complete_volume(*scene, denoiser, samples=n, seed=3) for n in (1, 3))
+    np.testing.assert_array_equal(few[0], many[0])
+
+
+def test_progress_counts_every_evaluation(scene, denoiser):
+    calls = []
+    complete_volume(*scene, denoiser, samples=2, on_step=lambda *call: calls.append(call))
+    # 2 samples of 2 blocks in 2 steps
+    assert calls == [(done, 8) for done in range(1, 9)]
+
+
+def test_it_stops_when_asked(scene, denoiser):
+    calls = []
+    with pytest.raises(Cancelled):
+        complete_volume(
+            *scene,
+            denoiser,
+            on_step=lambda *call: calls.append(call),
+            cancelled=lambda: len(calls) == 1,
+        )
+    assert len(calls) == 1
+
+
+def test_without_a_hole_nothing_is_computed(scene, denoiser):
+    image, hole, brain = scene
+    made = complete_volume(image, np.zeros_like(hole), brain, denoiser, samples=2)
+    np.testing.assert_array_equal(made, np.stack([image, image]))
+
+
+def test_arrays_of_different_shapes_are_refused(scene, denoiser):
+    image, hole, brain = scene
+    with pytest.raises(ValueError, match="shape"):
+        complete_volume(image, hole[1:], brain, denoiser)
+
+
+def test_every_section_belongs_to_one_block_of_fixed_place(denoiser):
+    config = denoiser.config
+    for section in range(20):
+        block = aligned_block(block_of(section, config), config)
+        assert block.core[0] <= section < block.core[1]
+        assert block.core[0] % config.core_sections == 0
+
+
+@pytest.mark.parametrize("depth", range(1, 12))
+def test_blocks_around_a_hole_cover_it(denoiser, depth):
+    config = denoiser.config
+    blocks = blocks_around(7, 6 + depth, config)
+    covered = [z for block in blocks for z in range(*block.core)]
+    assert covered == list(range(covered[0], covered[-1] + 1))
+    assert covered[0] <= 7
+    assert covered[-1] >= 6 + depth
+    assert len(blocks) == -(-depth // config.core_sections)
+
+
+def test_beyond_the_volume_there_is_air(scene, denoiser):
+    image, hole, brain = scene
+    config = denoiser.config
+    condition = cut_block(image, hole, brain, aligned_block(0, config), config)
+    assert condition.image.shape == (1, 1, 8, 20, 24)
+    air = float(config.encode(torch.tensor(config.hu_window[0])))
+    assert (condition.image[0, 0, :2] == air).all()
+    assert (condition.image[0, 0, :, 18:] == air).all()
+    assert not condition.brain[0, 0, :2].any()
+    np.testing.assert_array_equal(condition.hole[0, 0, 2:, :18, :22], hole[:6])
+
+
+def test_two_steps_begin_at_noise_and_go_on_close_to_it():
+    schedule = WaveletModelConfig().schedule()
+    first, second = VolumeSampling(method="two_step").timesteps(schedule)
+    assert first == len(schedule) - 1
+    assert schedule.alpha_sigma(second)[0] ** 2 == pytest.approx(SECOND_PASS_SIGNAL, abs=0.002)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=lambda s: s.method)
+def test_as_many_timesteps_as_evaluations(sampling):
+    steps = sampling.timesteps(WaveletModelConfig().schedule())
+    assert len(steps) == sampling.evaluations
