@@ -9,13 +9,14 @@ sampling, are divided by the same `BAND_SCALE` on the way in and multiplied by i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_rsna_inpaint.diffusion.haar import SUBBANDS, haar, inverse_haar
 from napari_rsna_inpaint.diffusion.model import ImageModelConfig, pick_device
@@ -130,7 +131,7 @@ def network_input(
     return torch.cat([_scaled(haar(volume)) for volume in volumes], 1)
 
 
-def predicted_image(network: nn.Module, inputs: Tensor, t: Tensor) -> Tensor:
+def predicted_image(network: Callable[..., Tensor], inputs: Tensor, t: Tensor) -> Tensor:
     """The clean volume ``(N, 1, D, H, W)`` whose sub-bands the network predicts."""
     bands = network(inputs, t)
     return inverse_haar(bands * _scale(bands))

@@ -138,6 +138,32 @@ def _transform(
         zoom = np.exp(rng.normal(0, 0.05) + rng.normal(0, 0.03, 2))
         mirror = rng.choice((-1.0, 1.0))
         center = center + rng.uniform(-10, 10, 2)
+    return cut_out(image, center, shape, angle, zoom, mirror)
+
+
+def cut_out(
+    image: Tensor,
+    center: npt.NDArray[np.floating],
+    shape: tuple[int, int],
+    angle: float,
+    zoom: npt.NDArray[np.floating],
+    mirror: float,
+) -> Tensor:
+    """Cut ``shape`` around a point out of planes; zeros beyond them.
+
+    Parameters
+    ----------
+    image
+        ``(n, y, x)``.
+    center
+        ``(y, x)`` pixels.
+    angle, zoom, mirror
+        Rotation in radians, magnification ``(x, y)``, and -1 to swap left and right, else 1.
+
+    Returns
+    -------
+    ``(n, *shape)``, interpolated linearly.
+    """
     height, width = image.shape[-2:]
     cos, sin = np.cos(angle), np.sin(angle)
     # output pixel (x, y) from the centre -> input pixel, then to grid_sample's -1..1

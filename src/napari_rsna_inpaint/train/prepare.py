@@ -49,6 +49,9 @@ class PreparedSeries:
         ``(z,)`` int8, any haemorrhage: 1 yes, 0 no, -1 unknown.
     patient
         Pseudonymous key that all series of one patient share: split by it.
+    unhealthy
+        ``(z, y, x)`` bool or the like: voxels of lesions whose masks are known; None where the
+        data set has no such masks.
     """
 
     name: str
@@ -58,6 +61,7 @@ class PreparedSeries:
     healthy: bool
     labels: npt.NDArray[np.int8]
     patient: str
+    unhealthy: Sequence[npt.NDArray[np.bool_]] | npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
