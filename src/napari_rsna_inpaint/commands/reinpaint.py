@@ -14,6 +14,7 @@ from napari_rsna_inpaint.commands.common import (
     say_statement,
     stop_on_interrupt,
 )
+from napari_rsna_inpaint.detection.names import REGION_DETECTORS
 
 HELP = "complete a region of a scan several times"
 
@@ -30,6 +31,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--samples", type=positive, default=4, metavar="K")
+    parser.add_argument(
+        "--detector",
+        choices=REGION_DETECTORS,
+        default="grid",
+        help="whose model completes it: slice by slice (default) or in three dimensions",
+    )
     add_model(parser)
 
 
@@ -46,6 +53,7 @@ def run(arguments: Namespace) -> int:
         result = reinpaint(
             volume,
             region,
+            detector=arguments.detector,
             samples=arguments.samples,
             model=arguments.model,
             device=arguments.device,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 ENTRY_POINT_GROUP = "napari_rsna_inpaint.detectors"
+#: Those whose models can complete a region: slice by slice, or in three dimensions.
+REGION_DETECTORS = ("grid", "wavelet3d")
 
 
 def detectors() -> list[str]:

@@ -9,23 +9,30 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_rsna_inpaint.brain import PackedMask, packed_brain_mask
 from napari_rsna_inpaint.detection.model_detector import brain_grid
+from napari_rsna_inpaint.detection.names import REGION_DETECTORS
+from napari_rsna_inpaint.detection.region3d import volume_residuals
+from napari_rsna_inpaint.detection.region_holes import (
+    BoolArray,
+    holes_in_brain,
+    pack_mask,
+    touched_pixels,
+    turned,
+)
 from napari_rsna_inpaint.diffusion.model import BatchedDenoiser, ModelConfig, load_denoiser
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.inpaint.engine import Job, SliceContext, complete, job_seed
 from napari_rsna_inpaint.inpaint.protocols import Sampling
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
-from napari_rsna_inpaint.volume import Array, CTVolume
+from napari_rsna_inpaint.volume import CTVolume
 
 #: The fewest steps whose completions miss by as much and differ by as much as those of 50 DDIM
 #: steps; with fewer the completions grow alike.
 REGION_SAMPLING = Sampling(method="dpm++", steps=6, spacing="log_snr")
 
 FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 #: ``(k, slices, completion)``: number of a completion, its slices, ``(z, y, x)`` float32 HU.
 OnCompletion = Callable[[int, tuple[int, ...], FloatArray], None]
@@ -66,6 +73,7 @@ def reinpaint(
     volume: CTVolume,
     region: npt.NDArray,
     *,
+    detector: str = "grid",
     samples: int = 4,
     model: str | Path | None = None,
     device: str = "auto",
@@ -86,11 +94,18 @@ def reinpaint(
         inside the brain mask is completed. The region is hidden in the slices below and
         above as well, and hidden with a margin of a model pixel, so that none of what it
         holds can be copied.
+    detector
+        One of `names.REGION_DETECTORS`. ``wavelet3d`` completes all slices of the region
+        together; it has the backend ``torch`` only and a sampling of its own
+        (`region3d.REGION_SAMPLING_3D`).
+    sampling
+        Of the detector ``grid``.
     mask
         Brain mask if it is known already: ``(z, y, x)`` on the grid of the volume, or packed
         (see `packed_brain_mask`).
     on_progress
-        Called after every completed slice with the number of those done and of all.
+        Called after every completed slice (``wavelet3d``: network evaluation) with the number of
+        those done and of all.
     on_completion
         Called with every completion as soon as its last slice is done: its number from 0, the
         slices as in `Reinpainting`, and its part of ``completions``.
@@ -98,10 +113,20 @@ def reinpaint(
     Raises
     ------
     InputRefused
-        If the region has another shape or does not meet the brain.
+        If the region has another shape or does not meet the brain, or the detector, its model
+        or its backend is not to be had.
     Cancelled
         When ``cancelled()`` returned True.
     """
+    if detector not in REGION_DETECTORS:
+        raise InputRefused(
+            f"The detector {detector!r} cannot complete a region; "
+            f"choose {' or '.join(REGION_DETECTORS)}."
+        )
+    if detector == "wavelet3d" and backend != "torch":
+        raise InputRefused(
+            f"The detector 'wavelet3d' runs by the backend torch, not by {backend!r}."
+        )
     volume = volume.finite()
     if region.shape != volume.hu.shape:
         raise InputRefused(
@@ -111,32 +136,52 @@ def reinpaint(
     if mask is None:
         mask = packed_brain_mask(volume, cancelled=cancelled)
     brain = mask if isinstance(mask, PackedMask) else pack_mask(volume, mask)
-    holes = _holes(volume, region, brain)
+    holes = holes_in_brain(volume, region, brain)
     if not holes:
         raise InputRefused("The region does not meet the brain; draw it inside the skull.")
     slices = tuple(holes)
-    denoiser = _one_at_a_time(load_denoiser(model, device=device, backend=backend))
-    grid, hidden = _hide(volume, holes, brain, denoiser.config)
-    # One completion after the other, each through all slices.
-    jobs = [
-        Job(context, hole, job_seed(seed, context.index, 0, k))
-        for k in range(samples)
-        for context, hole in hidden
-    ]
     original = volume.hu[list(slices)].astype(np.float32)
     out = np.repeat(original[None], samples, axis=0)
-    results = complete(
-        jobs, denoiser, sampling, batch_size=denoiser.images_at_once, cancelled=cancelled
-    )
-    for number, (job, completion) in enumerate(results):
-        k, row = divmod(number, len(slices))
-        residual = np.where(job.hole, job.context.image - completion, 0).astype(np.float32)
-        native = turned(volume, grid.to_native(residual))
-        out[k, row] -= np.where(holes[slices[row]], native, 0)
-        if on_progress is not None:
-            on_progress(number + 1, len(jobs))
+
+    def take_away(k: int, row: int, residual: FloatArray) -> None:
+        """Put a completed slice into completion ``k``, from its native residual."""
+        out[k, row] -= np.where(holes[slices[row]], residual, 0)
         if on_completion is not None and row == len(slices) - 1:
             on_completion(k, slices, out[k])
+
+    if detector == "wavelet3d":
+        completions = volume_residuals(
+            volume,
+            holes,
+            brain,
+            samples=samples,
+            seed=seed,
+            model=model,
+            device=device,
+            on_progress=on_progress,
+            cancelled=cancelled,
+        )
+        for k, residuals in enumerate(completions):
+            for row, z in enumerate(slices):
+                take_away(k, row, residuals[z])
+    else:
+        denoiser = _one_at_a_time(load_denoiser(model, device=device, backend=backend))
+        grid, hidden = _hide(volume, holes, brain, denoiser.config)
+        # One completion after the other, each through all slices.
+        jobs = [
+            Job(context, hole, job_seed(seed, context.index, 0, k))
+            for k in range(samples)
+            for context, hole in hidden
+        ]
+        results = complete(
+            jobs, denoiser, sampling, batch_size=denoiser.images_at_once, cancelled=cancelled
+        )
+        for number, (job, completion) in enumerate(results):
+            residual = np.where(job.hole, job.context.image - completion, 0).astype(np.float32)
+            native = turned(volume, grid.to_native(residual))
+            if on_progress is not None:
+                on_progress(number + 1, len(jobs))
+            take_away(*divmod(number, len(slices)), native)
     return Reinpainting(
         completions=out,
         slices=slices,
@@ -160,28 +205,6 @@ def _one_at_a_time(denoiser: BatchedDenoiser) -> BatchedDenoiser:
     return single
 
 
-def pack_mask(volume: CTVolume, mask: Array) -> PackedMask:
-    """Pack a brain mask ``(z, y, x)`` on the grid of a volume, as `packed_brain_mask` does."""
-    z, height, width = volume.hu.shape
-    numbers = map(volume.canonical_slice, range(z))
-    return PackedMask((turned(volume, mask[number]) for number in numbers), (z, height, width))
-
-
-def turned(volume: CTVolume, plane: npt.NDArray) -> npt.NDArray:
-    """A plane ``(y, x)`` from the orientation of the volume to the canonical one, or back."""
-    return np.flip(plane, tuple(axis - 1 for axis in volume.canonical_flips if axis > 0))
-
-
-def _holes(volume: CTVolume, region: npt.NDArray, brain: PackedMask) -> dict[int, BoolArray]:
-    """Part of a region inside the brain by slice of the volume, ``(y, x)`` each."""
-    holes = {}
-    for z in map(int, np.flatnonzero(region.any((1, 2)))):
-        hole = (region[z] != 0) & turned(volume, brain[volume.canonical_slice(z)])
-        if hole.any():
-            holes[z] = hole
-    return holes
-
-
 def _hide(
     volume: CTVolume, holes: dict[int, BoolArray], brain: PackedMask, config: ModelConfig
 ) -> tuple[ModelGrid, list[tuple[SliceContext, BoolArray]]]:
@@ -195,12 +218,7 @@ def _hide(
     grid = brain_grid(volume, brain.outline()[None], config)
 
     def touched(z: int) -> BoolArray:
-        """Pixels of the model grid to hide in a canonical slice."""
-        hole = holes.get(volume.canonical_slice(z))
-        if hole is None:
-            return np.zeros(grid.shape, bool)
-        covered = grid.average(turned(volume, hole).astype(np.float32)) > 0
-        return ndimage.binary_dilation(covered, np.ones((3, 3)))
+        return touched_pixels(volume, holes, grid, z)
 
     def neighbour(z: int) -> FloatArray | None:
         if not 0 <= z < len(hu):
