@@ -3,7 +3,11 @@ import pytest
 import torch
 
 from napari_rsna_inpaint.diffusion.unet3d import UNet3dConfig
-from napari_rsna_inpaint.diffusion.wavelet_model import WaveletDenoiser, WaveletModelConfig
+from napari_rsna_inpaint.diffusion.wavelet_model import (
+    VolumeCondition,
+    WaveletDenoiser,
+    WaveletModelConfig,
+)
 from napari_rsna_inpaint.errors import Cancelled
 from napari_rsna_inpaint.inpaint.volumetric import (
     SECOND_PASS_SIGNAL,
@@ -11,6 +15,7 @@ from napari_rsna_inpaint.inpaint.volumetric import (
     aligned_block,
     block_of,
     blocks_around,
+    complete_blocks,
     complete_volume,
     cut_block,
 )
@@ -145,3 +150,35 @@ def test_two_steps_begin_at_noise_and_go_on_close_to_it():
 def test_as_many_timesteps_as_evaluations(sampling):
     steps = sampling.timesteps(WaveletModelConfig().schedule())
     assert len(steps) == sampling.evaluations
+
+
+class GaussianDenoiser:
+    """The best denoiser of voxels that are independent and normally distributed."""
+
+    mean, spread = 0.4, 0.7
+
+    def __init__(self):
+        self.config = WaveletModelConfig()
+        self.device = torch.device("cpu")
+        self._schedule = self.config.schedule()
+
+    def __call__(self, x_t, t, condition, noise):
+        alpha, sigma = self._schedule.alpha_sigma(t)
+        gain = alpha * self.spread**2 / (alpha**2 * self.spread**2 + sigma**2)
+        x0 = self.mean + gain * (x_t - alpha * self.mean)
+        return (alpha * x_t - x0) / sigma
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [VolumeSampling(method="ddpm", steps=200), VolumeSampling(method="dpm++", steps=25)],
+    ids=lambda s: s.method,
+)
+def test_samples_are_distributed_as_the_data(sampling):
+    shape = (1, 1, 12, 48, 48)
+    whole = VolumeCondition(torch.zeros(shape), torch.ones(shape), torch.ones(shape))
+    denoiser = GaussianDenoiser()
+    hu = complete_blocks(whole, denoiser, sampling, [5])
+    x = (hu - denoiser.config.hu_center) / denoiser.config.hu_scale
+    assert x.mean() == pytest.approx(denoiser.mean, abs=0.02)
+    assert x.std() == pytest.approx(denoiser.spread, rel=0.04)
