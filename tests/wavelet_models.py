@@ -7,9 +7,10 @@ from napari_rsna_inpaint.diffusion.unet3d import UNet3dConfig
 from napari_rsna_inpaint.diffusion.wavelet_model import WaveletModelConfig
 
 
-def save_small_model(folder):
+def save_small_model(folder, mode="always-known-healthy"):
     """Write a random model of 2 mm pixels and blocks of 8 sections, 4 of which it contributes."""
     config = WaveletModelConfig(
+        mode=mode,
         network=UNet3dConfig(widths=(8, 16), groups=4, time_channels=16),
         pixel_mm=2.0,
         block_sections=8,

@@ -135,3 +135,12 @@ def test_the_presets_cost_more_from_quick_to_published():
 
     costs = [evaluations(PRESETS[n]) for n in ("interactive", "fast", "full", "reference")]
     assert costs == sorted(set(costs))
+
+
+def test_a_model_of_the_default_mode_takes_more_than_two_steps(phantom, tmp_path):
+    model = save_small_model(tmp_path / "default", "default")
+    with pytest.raises(InputRefused, match="through noise"):
+        Wavelet3dDetector("fast", model=model, device="cpu")
+    detector = make(model, sampling=VolumeSampling(method="dpm++", steps=3))
+    z = scan_of(phantom, detector).with_brain[0]
+    assert found(detector, scan_of(phantom, detector), [z])[0].residual.any()

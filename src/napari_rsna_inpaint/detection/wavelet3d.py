@@ -18,6 +18,7 @@ from napari_rsna_inpaint.detection.model_detector import ModelDetector
 from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.detection.square_metrics import Squares, measure_squares
 from napari_rsna_inpaint.diffusion.wavelet_model import WaveletModelConfig, load_wavelet_denoiser
+from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.inpaint.boxes import BoxHoles, box_holes
 from napari_rsna_inpaint.inpaint.engine import job_seed
 from napari_rsna_inpaint.inpaint.grid import GridHole
@@ -107,6 +108,12 @@ class Wavelet3dDetector(ModelDetector):
         )
         self.scale_names = list(self.config.sizes_mm)
         self._denoiser = load_wavelet_denoiser(self.folder, device)
+        few = self.config.sampling.method in {"one_step", "two_step"}
+        if few and self._denoiser.config.mode == "default":
+            raise InputRefused(
+                f"The model {self.folder.name!r} (mode default) sees known tissue through noise, "
+                "and nothing of it in one or two steps; choose --protocol full."
+            )
         sides = tuple(max(1, round(size / self.pixel_mm)) for size in self.config.sizes_mm)
         self._holes = list(
             box_holes(sides, self.config.depth_sections, self.config.offsets, self.config.period)
