@@ -103,7 +103,13 @@ class PatchUNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Predict v at training timesteps ``t`` ``(N,)``."""
-        time = self.time(timestep_embedding(t, self.config.time_channels).to(x.dtype))
+        return self._evaluate(x, self._embed(t, x.dtype))
+
+    def _embed(self, t: Tensor, dtype: torch.dtype) -> Tensor:
+        return self.time(timestep_embedding(t, self.config.time_channels).to(dtype))
+
+    def _evaluate(self, x: Tensor, time: Tensor) -> Tensor:
+        """The network at an embedding ``(N, time_channels)``."""
         h = self.stem(F.pixel_unshuffle(x, self.config.patch))
         skips: list[Tensor] = []
         for level, blocks in enumerate(self.down_blocks):

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from scipy import ndimage
 from torch import Tensor
 
-from napari_rsna_inpaint.diffusion.model import Condition, ModelConfig
+from napari_rsna_inpaint.diffusion.model import Condition, ImageModelConfig
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.inpaint.resample import AIR_HU
 from napari_rsna_inpaint.train.holes import random_hole
@@ -44,7 +44,7 @@ class Triplet:
     def condition(
         self,
         hole: npt.NDArray[np.bool_],
-        config: ModelConfig,
+        config: ImageModelConfig,
         keep: tuple[Tensor, Tensor] | None = None,
     ) -> Condition:
         """What the network sees with a hole, as a batch of one.
@@ -84,7 +84,7 @@ class HealthySlices:
     def __init__(
         self,
         series: list[PreparedSeries],
-        config: ModelConfig,
+        config: ImageModelConfig,
         shape: tuple[int, int],
         outlines: LesionOutlines | None = None,
     ) -> None:

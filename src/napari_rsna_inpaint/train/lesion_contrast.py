@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from napari_rsna_inpaint.detection.filters import SMOOTHING_MM, smooth_inside
-from napari_rsna_inpaint.diffusion.model import Condition, ModelConfig
+from napari_rsna_inpaint.diffusion.model import Condition, ImageModelConfig
 from napari_rsna_inpaint.evaluate.lesions import HU
 from napari_rsna_inpaint.inpaint.grid import grid_holes
 from napari_rsna_inpaint.train.dataset import Triplet
@@ -28,6 +28,9 @@ EDGE = 1
 SQUARE_MM = 32.0
 #: A healthy residual that spreads less than this counts as this, HU.
 MIN_SPREAD_HU = 0.1
+
+#: Residual HU, brain and painted bleed of a slice, ``(y, x)`` each.
+PaintedResidual = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
 
 
 def paint_bleed(
@@ -56,7 +59,7 @@ def paint_bleed(
 
 def lesion_contrast(
     triplets: Iterable[Triplet],
-    config: ModelConfig,
+    config: ImageModelConfig,
     complete: Callable[[Condition], Tensor],
     seed: int,
 ) -> float:
@@ -75,22 +78,32 @@ def lesion_contrast(
     complete
         Condition to completed HU, ``(N, 1, y, x)`` both.
     """
-    bleeds, healthy = [], []
     size = round(SQUARE_MM / config.pixel_mm)
-    for number, triplet in enumerate(triplets):
-        rng = np.random.default_rng([seed, number])
-        painted, lesion = paint_bleed(triplet, config.pixel_mm, rng)
-        holes = [h.mask for h in grid_holes(painted.brain, (size,), ((0.0, 0.0),), period=2)]
-        conditions = [painted.condition(hole, config) for hole in holes]
-        completed = complete(join(conditions))[:, 0].numpy()
-        shown = painted.hu[1].clamp(*config.hu_window).numpy()
-        residual = np.zeros_like(shown)
-        for hole, completion in zip(holes, completed, strict=True):
-            residual[hole] = (shown - completion)[hole]
-        smooth = smooth_inside(residual, painted.brain, SMOOTHING_MM / config.pixel_mm)
+
+    def residuals() -> Iterator[PaintedResidual]:
+        for number, triplet in enumerate(triplets):
+            rng = np.random.default_rng([seed, number])
+            painted, lesion = paint_bleed(triplet, config.pixel_mm, rng)
+            holes = [h.mask for h in grid_holes(painted.brain, (size,), ((0.0, 0.0),), period=2)]
+            conditions = [painted.condition(hole, config) for hole in holes]
+            completed = complete(join(conditions))[:, 0].numpy()
+            shown = painted.hu[1].clamp(*config.hu_window).numpy()
+            residual = np.zeros_like(shown)
+            for hole, completion in zip(holes, completed, strict=True):
+                residual[hole] = (shown - completion)[hole]
+            yield residual, painted.brain, lesion
+
+    return contrast(residuals(), config.pixel_mm)
+
+
+def contrast(residuals: Iterable[PaintedResidual], pixel_mm: float) -> float:
+    """How far residuals in painted bleeds stand out, see `lesion_contrast`."""
+    bleeds, healthy = [], []
+    for residual, brain, lesion in residuals:
+        smooth = smooth_inside(residual, brain, SMOOTHING_MM / pixel_mm)
         bleeds.append(smooth[lesion])
         touched = ndimage.binary_dilation(lesion, iterations=4 * EDGE)
-        healthy.append(smooth[painted.brain & ~touched])
+        healthy.append(smooth[brain & ~touched])
     bleed, normal = np.concatenate(bleeds), np.concatenate(healthy)
     return float((bleed.mean() - normal.mean()) / max(normal.std(), MIN_SPREAD_HU))
 
