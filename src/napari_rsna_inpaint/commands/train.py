@@ -135,7 +135,7 @@ def run(arguments: Namespace) -> int:
 
 def _settings(arguments: Namespace, method: type[Method]) -> BaseTrainConfig:
     """Settings file, command line, and the configuration of the model to start from."""
-    from napari_rsna_inpaint.diffusion.model_folder import find_model, load_config
+    from napari_rsna_inpaint.diffusion.model_folder import find_model, load_config, method_of
     from napari_rsna_inpaint.errors import InputRefused
 
     try:
@@ -144,8 +144,9 @@ def _settings(arguments: Namespace, method: type[Method]) -> BaseTrainConfig:
             if getattr(arguments, name) is not None:
                 settings[name] = getattr(arguments, name)
         if arguments.init is not None:
-            folder = find_model(arguments.init, method.name)
-            settings.setdefault("model", load_config(folder, method.model_config_type()))
+            folder = find_model(arguments.init, None)
+            if method_of(folder) == method.name:
+                settings.setdefault("model", load_config(folder, method.model_config_type()))
         return method.config_type.model_validate(settings)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputRefused(

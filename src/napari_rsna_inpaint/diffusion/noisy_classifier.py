@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from napari_rsna_inpaint.diffusion.label_unet import LabelUNet, SliceModelConfig
 from napari_rsna_inpaint.diffusion.unet import Block, UNetConfig, timestep_embedding
 
 #: Order of the two logits.
@@ -67,3 +69,17 @@ class NoisyClassifier(nn.Module):
     def _cells(self, x: Tensor) -> tuple[int, int]:
         scale = self.config.patch * 2 ** (len(self.config.widths) - 1)
         return x.shape[2] // scale, x.shape[3] // scale
+
+
+class GuidedModelConfig(SliceModelConfig):
+    """A denoiser without labels, and a classifier of its noisy slices."""
+
+    method: Literal["classifier-guidance"] = "classifier-guidance"
+    classifier: ClassifierConfig = ClassifierConfig()
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Fresh networks: ``denoiser``, which is asked with the null label only, ``classifier``."""
+        return {
+            "denoiser": LabelUNet(self.network),
+            "classifier": NoisyClassifier(self.classifier),
+        }

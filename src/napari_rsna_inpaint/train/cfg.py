@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from napari_rsna_inpaint.diffusion.label_unet import CfgModelConfig, Label, LabelUNet
 from napari_rsna_inpaint.diffusion.model import Condition
-from napari_rsna_inpaint.diffusion.schedule import NoiseSchedule
 from napari_rsna_inpaint.diffusion.translation import (
     classifier_free,
     encoding_timesteps,
     to_healthy,
 )
+from napari_rsna_inpaint.train.denoising import amplitudes, denoising_loss, diffused
 from napari_rsna_inpaint.train.labelled import LabelledSlices
 from napari_rsna_inpaint.train.lesion_outlines import LesionOutlines
 from napari_rsna_inpaint.train.method import Loss, Method, Picture
@@ -130,26 +130,3 @@ class CfgMethod(Method):
         guided = classifier_free(predict(Label.HEALTHY), null, config.validation_w)
         x = to_healthy(null, guided, condition.image, self._schedule, timesteps, refinements=1)
         return config.model.decode(x)
-
-
-#: How much the slice around the brain counts in the loss: it is context, not what is judged.
-OUTSIDE_WEIGHT = 0.5
-
-
-def amplitudes(schedule: NoiseSchedule) -> Tensor:
-    """``(T, 2)`` signal and noise amplitude of every timestep, float32."""
-    return torch.tensor([schedule.alpha_sigma(t) for t in range(len(schedule))])
-
-
-def diffused(batch: dict[str, Tensor], amplitudes_of: Tensor) -> tuple[Tensor, Tensor]:
-    """Noisy images ``x_t`` of a batch, and the v that is to be predicted from them."""
-    table = amplitudes_of.to(batch["image"].device)
-    alpha, sigma = table[batch["t"], :, None, None, None].unbind(1)
-    x_t = alpha * batch["image"] + sigma * batch["noise"]
-    return x_t, alpha * batch["noise"] - sigma * batch["image"]
-
-
-def denoising_loss(network: str, predicted: Tensor, target: Tensor, brain: Tensor) -> Loss:
-    """Weighted squared error of v."""
-    weight = OUTSIDE_WEIGHT + (1 - OUTSIDE_WEIGHT) * brain
-    return Loss(network, ((predicted - target).square() * weight).sum(), weight.sum())

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_rsna_inpaint.detection.files import make_folder
-from napari_rsna_inpaint.diffusion.model_folder import find_model, load_config, load_weights
+from napari_rsna_inpaint.diffusion.model_folder import find_model
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.io.write import write_atomic, write_json
 from napari_rsna_inpaint.train.batches import batches
@@ -120,15 +120,7 @@ class Trainer:
     def _first_networks(self, init: str | Path | None) -> dict[str, nn.Module]:
         networks = self._method.networks()
         if init is not None:
-            source = find_model(init, self._method.name)
-            own = self._method.model
-            if load_config(source, self._method.model_config_type()) != own:
-                raise InputRefused(
-                    f"The model {str(init)!r} has another configuration than this run; "
-                    "leave 'model' out of the settings to take that of the model."
-                )
-            alone = len(networks) == 1
-            load_weights(source, next(iter(networks.values())) if alone else networks)
+            self._method.start_from(find_model(init, None), networks)
         for network in networks.values():
             network.train().to(self._fabric.device)
             network.to(memory_format=self._method.memory_format)  # type: ignore[call-overload]

@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from napari_rsna_inpaint.diffusion.model import ImageModelConfig
-from napari_rsna_inpaint.diffusion.model_folder import save_model
+from napari_rsna_inpaint.diffusion.model_folder import (
+    Networks,
+    load_config,
+    load_weights,
+    save_model,
+)
+from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.train.lesion_outlines import LesionOutlines
 from napari_rsna_inpaint.train.prepare import PreparedSeries
 from napari_rsna_inpaint.train.settings import BaseTrainConfig
@@ -92,10 +98,24 @@ class Method(ABC):
         """Some held-out slices and what the networks make of them."""
         return []
 
+    def start_from(self, folder: Path, networks: Mapping[str, nn.Module]) -> None:
+        """Give fresh networks the weights of a model of the same configuration.
+
+        Raises
+        ------
+        InputRefused
+            If the model has another configuration.
+        """
+        if load_config(folder, self.model_config_type()) != self.model:
+            raise InputRefused(
+                f"The model {folder.name!r} has another configuration than this run; "
+                "leave 'model' out of the settings to take that of the model."
+            )
+        load_weights(folder, _unnamed_if_alone(networks))
+
     def save(self, folder: Path, networks: Mapping[str, nn.Module]) -> None:
         """Write the model; a method with one network keeps it without a name."""
-        alone = len(networks) == 1
-        save_model(folder, next(iter(networks.values())) if alone else networks, self.model)
+        save_model(folder, _unnamed_if_alone(networks), self.model)
 
     @classmethod
     def model_config_type(cls) -> type[ImageModelConfig]:
@@ -106,3 +126,7 @@ class Method(ABC):
     def model(self) -> ImageModelConfig:
         """Configuration of the model."""
         return self.config.model
+
+
+def _unnamed_if_alone(networks: Mapping[str, nn.Module]) -> Networks:
+    return next(iter(networks.values())) if len(networks) == 1 else networks

@@ -1,0 +1,127 @@
+"""Detector ``cfg``: slices translated to healthy ones by classifier-free guidance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from napari_rsna_inpaint.detection.config import DetectorConfig
+from napari_rsna_inpaint.detection.slice_translator import SliceBatch, SliceTranslator
+from napari_rsna_inpaint.diffusion.label_unet import CfgModelConfig, Label, LabelUNet
+from napari_rsna_inpaint.diffusion.model_folder import load_weights
+from napari_rsna_inpaint.diffusion.samplers import Predict
+from napari_rsna_inpaint.diffusion.translation import (
+    classifier_free,
+    encoding_timesteps,
+    to_healthy,
+)
+
+
+class CfgConfig(DetectorConfig):
+    """How far a slice is taken into noise, and how strongly it is drawn back to healthy."""
+
+    level: int = Field(
+        400,
+        ge=1,
+        le=999,
+        description="training timesteps (of 1000) that a slice is encoded by: more change more",
+    )
+    steps: int = Field(4, ge=1, le=999, description="steps up to the level, and as many back")
+    refinements: int = Field(
+        1,
+        ge=0,
+        le=20,
+        description="further evaluations of every step upwards, that make it come back exactly",
+    )
+    w: float = Field(
+        2.0,
+        ge=-1.0,
+        le=100.0,
+        description="guidance: eps = (1 + w) eps_healthy - w eps_null; 0 is the label alone",
+    )
+
+
+class CfgDetector(SliceTranslator):
+    """Encodes a slice without a label and decodes it with the label healthy.
+
+    What the label removes is the residual. It is compared with that of healthy scans, not
+    thresholded image by image, which finds something in every healthy slice.
+    """
+
+    name = "cfg"
+    title = "Classifier-free guidance"
+    summary = (
+        "Takes a slice into noise and back under the label 'healthy'; what changes is suspicious. "
+        "Weakly supervised: learned from slices labelled as bleeding or not."
+    )
+    source = "Ho and Salimans 2022; Wolleb et al. 2022; diffusion-anomaly-cfg (2024)"
+    method = "cfg"
+    presets: ClassVar = {
+        "interactive": CfgConfig(steps=2),
+        "fast": CfgConfig(),
+        "full": CfgConfig(level=500, steps=25, refinements=2),
+        "reference": CfgConfig(level=500, steps=500, refinements=0, w=4.0),
+    }
+    model_config_type = CfgModelConfig
+    model_config: CfgModelConfig
+    config: CfgConfig
+
+    def __init__(
+        self,
+        protocol: str,
+        config: CfgConfig | None = None,
+        *,
+        model: str | Path | None = None,
+        device: str = "auto",
+        backend: str = "torch",
+        batch_size: int | None = None,
+    ) -> None:
+        super().__init__(
+            protocol, config, model=model, device=device, backend=backend, batch_size=batch_size
+        )
+        self.network = load_label_network(self.folder, self.model_config, self.device)
+        self._schedule = self.model_config.schedule()
+        self._timesteps = encoding_timesteps(self._schedule, self.config.level, self.config.steps)
+
+    def evaluations(self) -> int:
+        """Those of the way up, and one or two for every step back."""
+        back = 1 if self.config.w == 0 else 2
+        return self.config.steps * (1 + self.config.refinements + back)
+
+    def translate(self, batch: SliceBatch) -> Tensor:
+        """Healthy version of every slice (see `SliceTranslator`)."""
+        null = labelled(self.network, batch, Label.NULL)
+        healthy = labelled(self.network, batch, Label.HEALTHY)
+        return to_healthy(
+            null,
+            classifier_free(healthy, null, self.config.w),
+            batch.image,
+            self._schedule,
+            self._timesteps,
+            refinements=self.config.refinements,
+        )
+
+
+def load_label_network(folder: Path, config: CfgModelConfig, device: torch.device) -> LabelUNet:
+    """The denoiser of a model, ready to be evaluated on a device in float32."""
+    network = LabelUNet(config.network)
+    load_weights(folder, network)
+    network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def labelled(network: Any, batch: SliceBatch, label: Label) -> Predict:
+    """Prediction of v for the slices of a batch with a label."""
+
+    def predict(x: Tensor, t: int) -> Tensor:
+        times = torch.full((len(x),), t, device=x.device)
+        v = network(x, batch.brain, times, torch.full_like(times, label))
+        batch.evaluated()
+        return v
+
+    return predict
