@@ -11,7 +11,7 @@ def save_small_model(folder, mode="always-known-healthy"):
     """Write a random model of 2 mm pixels and blocks of 8 sections, 4 of which it contributes."""
     config = WaveletModelConfig(
         mode=mode,
-        network=UNet3dConfig(widths=(8, 16), groups=4, time_channels=16),
+        network=UNet3dConfig(widths=(8, 16), time_channels=16),
         pixel_mm=2.0,
         block_sections=8,
         context_sections=2,

@@ -15,7 +15,7 @@ from napari_rsna_inpaint.diffusion.wavelet_model import (
 )
 from napari_rsna_inpaint.errors import InputRefused
 
-SMALL = UNet3dConfig(widths=(8, 16), groups=4, time_channels=16)
+SMALL = UNet3dConfig(widths=(8, 16), time_channels=16)
 MODES = ("default", "always-known-healthy")
 
 

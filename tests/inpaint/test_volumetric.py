@@ -20,7 +20,7 @@ from napari_rsna_inpaint.inpaint.volumetric import (
     cut_block,
 )
 
-SMALL = UNet3dConfig(widths=(8, 16), groups=4, time_channels=16)
+SMALL = UNet3dConfig(widths=(8, 16), time_channels=16)
 SAMPLINGS = [
     VolumeSampling(method="one_step"),
     VolumeSampling(method="two_step"),

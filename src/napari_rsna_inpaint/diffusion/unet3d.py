@@ -21,14 +21,12 @@ class UNet3dConfig(BaseModel):
     """Shape of the network.
 
     ``widths`` are the channels of each level (the first at one cell a wavelet coefficient, each
-    next at half the resolution), ``groups`` those of the normalisations. With ``isotropic`` the
-    levels halve z, too.
+    next at half the resolution). With ``isotropic`` the levels halve z, too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     widths: tuple[int, ...] = (32, 64, 96, 96)
-    groups: int = 8
     time_channels: int = 64
     isotropic: bool = False
 
@@ -43,22 +41,32 @@ class UNet3dConfig(BaseModel):
         return self.divisor if self.isotropic else 1
 
 
+class ChannelNorm(nn.LayerNorm):
+    """Normalises the channels of every cell by themselves.
+
+    So neither the size of a block nor the air around the head changes what the network makes
+    of tissue; and in bfloat16 its gradient takes a quarter of the time of that of a GroupNorm.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` to the same."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 class Block3d(nn.Module):
     """Residual block of planes that lie side by side in the batch.
 
     A 2-D convolution of many planes is several times faster on a CPU than a 3-D one. The planes
     hear of each other by a shift (Lin et al. 2019, temporal shift): before the second
     convolution a quarter of the channels comes from the plane below, another from that above.
-    The normalisations are those of single planes, so that air above the head does not change
-    what the network makes of the planes below.
     """
 
     def __init__(self, channels: int, config: UNet3dConfig) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(config.groups, channels)
+        self.norm1 = ChannelNorm(channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.time = nn.Linear(config.time_channels, 2 * channels)
-        self.norm2 = nn.GroupNorm(config.groups, channels)
+        self.norm2 = ChannelNorm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         for parameter in self.conv2.parameters():
             nn.init.zeros_(parameter)
@@ -98,7 +106,7 @@ class UNet3d(nn.Module):
         )
         self.up_blocks = nn.ModuleList(Block3d(width, config) for width in widths[:-1])
         self.head = nn.Sequential(
-            nn.GroupNorm(config.groups, widths[0]),
+            ChannelNorm(widths[0]),
             nn.SiLU(),
             nn.Conv2d(widths[0], out_channels, 3, padding=1),
         )

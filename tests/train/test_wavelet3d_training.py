@@ -26,7 +26,7 @@ MODES = ("default", "always-known-healthy")
 def config_of(mode="always-known-healthy", **changes):
     model = WaveletModelConfig(
         mode=mode,
-        network=UNet3dConfig(widths=(8, 16), groups=4, time_channels=16),
+        network=UNet3dConfig(widths=(8, 16), time_channels=16),
         pixel_mm=2.0,
         block_sections=4,
         context_sections=1,
@@ -161,12 +161,12 @@ def test_a_painted_bleed_is_denser_and_lies_in_the_brain(deep):
 
 
 def test_the_loss_falls_and_the_model_can_be_used(deep, tmp_path):
-    config = config_of(steps=40, learning_rate=3e-3, warmup_steps=5, validation_every=20)
+    config = config_of(steps=60, learning_rate=1e-2, warmup_steps=5, validation_every=10)
     rows = []
     trainer = Trainer(config, deep[:1], deep[1:], tmp_path / "run", "cpu", method="wavelet3d")
     trainer.run(lambda done, total, row: rows.append(row))
-    assert rows[1]["loss"] < 0.8 * rows[0]["loss"]
-    assert math.isfinite(rows[1]["score"])
+    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
+    assert math.isfinite(rows[-1]["score"])
     denoiser = load_wavelet_denoiser(tmp_path / "run" / "model", "cpu")
     assert denoiser.config == config.model
     x = torch.zeros(1, 1, 4, 64, 48)
