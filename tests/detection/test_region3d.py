@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from wavelet_models import save_small_model
 
-from napari_rsna_inpaint import reinpaint
+from napari_rsna_inpaint import read, reinpaint
+from napari_rsna_inpaint.cli import main
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
+from napari_rsna_inpaint.io.write import write_nifti
 from napari_rsna_inpaint.volume import CTVolume
 
 
@@ -125,3 +127,15 @@ def test_it_stops_when_asked(phantom, region, model):
 def test_what_cannot_complete_a_region_is_refused(phantom, region, model, options, reason):
     with pytest.raises(InputRefused, match=reason):
         reinpaint(phantom.volume, region, model=model, **{"detector": "wavelet3d", **options})
+
+
+def test_the_command_completes_in_three_dimensions(phantom, region, model, tmp_path):
+    write_nifti(tmp_path / "scan.nii.gz", phantom.volume.hu, phantom.volume)
+    write_nifti(tmp_path / "region.nii.gz", region, phantom.volume)
+    words = ["reinpaint", tmp_path / "scan.nii.gz", "--region", tmp_path / "region.nii.gz"]
+    words += ["--detector", "wavelet3d", "--model", model, "--samples", "1", "--device", "cpu"]
+    assert main([*map(str, words), "-o", str(tmp_path / "out")]) == 0
+    found = read(tmp_path / "out" / "mean.nii.gz").hu
+    changed = found != phantom.volume.hu
+    assert changed.any()
+    assert not changed[region == 0].any()
