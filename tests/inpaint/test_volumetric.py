@@ -12,12 +12,8 @@ from napari_rsna_inpaint.errors import Cancelled
 from napari_rsna_inpaint.inpaint.volumetric import (
     SECOND_PASS_SIGNAL,
     VolumeSampling,
-    aligned_block,
-    block_of,
-    blocks_around,
     complete_blocks,
     complete_volume,
-    cut_block,
 )
 
 SMALL = UNet3dConfig(widths=(8, 16), time_channels=16)
@@ -106,37 +102,6 @@ def test_arrays_of_different_shapes_are_refused(scene, denoiser):
     image, hole, brain = scene
     with pytest.raises(ValueError, match="shape"):
         complete_volume(image, hole[1:], brain, denoiser)
-
-
-def test_every_section_belongs_to_one_block_of_fixed_place(denoiser):
-    config = denoiser.config
-    for section in range(20):
-        block = aligned_block(block_of(section, config), config)
-        assert block.core[0] <= section < block.core[1]
-        assert block.core[0] % config.core_sections == 0
-
-
-@pytest.mark.parametrize("depth", range(1, 12))
-def test_blocks_around_a_hole_cover_it(denoiser, depth):
-    config = denoiser.config
-    blocks = blocks_around(7, 6 + depth, config)
-    covered = [z for block in blocks for z in range(*block.core)]
-    assert covered == list(range(covered[0], covered[-1] + 1))
-    assert covered[0] <= 7
-    assert covered[-1] >= 6 + depth
-    assert len(blocks) == -(-depth // config.core_sections)
-
-
-def test_beyond_the_volume_there_is_air(scene, denoiser):
-    image, hole, brain = scene
-    config = denoiser.config
-    condition = cut_block(image, hole, brain, aligned_block(0, config), config)
-    assert condition.image.shape == (1, 1, 8, 20, 24)
-    air = float(config.encode(torch.tensor(config.hu_window[0])))
-    assert (condition.image[0, 0, :2] == air).all()
-    assert (condition.image[0, 0, :, 18:] == air).all()
-    assert not condition.brain[0, 0, :2].any()
-    np.testing.assert_array_equal(condition.hole[0, 0, 2:, :18, :22], hole[:6])
 
 
 def test_two_steps_begin_at_noise_and_go_on_close_to_it():

@@ -19,21 +19,20 @@ from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.detection.square_metrics import Squares, measure_squares
 from napari_rsna_inpaint.diffusion.wavelet_model import WaveletModelConfig, load_wavelet_denoiser
 from napari_rsna_inpaint.errors import InputRefused
+from napari_rsna_inpaint.inpaint.blocks import (
+    Block,
+    BoolVolume,
+    FloatVolume,
+    aligned_block,
+    block_of,
+    cut_block,
+    join_conditions,
+)
 from napari_rsna_inpaint.inpaint.boxes import BoxHoles, box_holes
 from napari_rsna_inpaint.inpaint.engine import job_seed
 from napari_rsna_inpaint.inpaint.grid import GridHole
 from napari_rsna_inpaint.inpaint.protocols import CORNER, DIAGONAL
-from napari_rsna_inpaint.inpaint.volumetric import (
-    Block,
-    BoolVolume,
-    FloatVolume,
-    VolumeSampling,
-    aligned_block,
-    block_of,
-    complete_blocks,
-    cut_block,
-    join_conditions,
-)
+from napari_rsna_inpaint.inpaint.volumetric import VolumeSampling, complete_blocks
 
 #: Blocks in one network call on a GPU.
 GPU_BLOCKS = 8
