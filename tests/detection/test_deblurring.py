@@ -3,13 +3,19 @@ import logging
 import numpy as np
 import pytest
 import torch
+from calibrations import plain_calibration
 from scipy import ndimage
 
+from napari_rsna_inpaint.detection.calibration import save_calibration
 from napari_rsna_inpaint.detection.config import changed
 from napari_rsna_inpaint.detection.deblur import DeblurConfig, blur_kernel, sharpen
+from napari_rsna_inpaint.detection.registry import make_detector
 from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.diffusion.kernels import gaussian_kernel, motion_kernel
+from napari_rsna_inpaint.diffusion.label_unet import CfgModelConfig, LabelUNet
 from napari_rsna_inpaint.diffusion.model import ModelConfig
+from napari_rsna_inpaint.diffusion.model_folder import save_model
+from napari_rsna_inpaint.diffusion.unet import UNetConfig
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
@@ -38,10 +44,9 @@ def half(x, t):
 
 
 def sharpened(images, config, kernel, predict=half):
-    seeds = range(len(images))
-    schedule = MODEL.schedule()
-    device = torch.device("cpu")
-    return sharpen(images, kernel, config, MODEL, schedule, predict, list(seeds), device)
+    hu = torch.from_numpy(images)[:, None]
+    seeds = list(range(len(images)))
+    return sharpen(hu, kernel, config, MODEL, MODEL.schedule(), predict, seeds)[:, 0].numpy()
 
 
 def test_nothing_is_done_unless_asked_for(head):
@@ -113,3 +118,43 @@ def test_parameters_are_those_of_a_form():
     with pytest.raises(InputRefused, match="noise_hu"):
         changed(config, {"noise_hu": 0})
     assert all(field.description for field in DeblurConfig.model_fields.values())
+
+
+@pytest.fixture(scope="module")
+def cfg_folder(tmp_path_factory):
+    network = UNetConfig(in_channels=2, widths=(8, 16), groups=4, time_channels=16)
+    torch.manual_seed(0)
+    unet = LabelUNet(network)
+    for parameter in unet.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    folder = tmp_path_factory.mktemp("models") / "cfg"
+    save_model(folder, unet, CfgModelConfig(network=network))
+    save_calibration(folder, "cfg", plain_calibration())
+    return folder
+
+
+def test_the_detector_translates_the_sharpened_slices(head, cfg_folder):
+    scan = scan_of(head, 1.5)
+
+    def residuals(indices, **parameters):
+        steps = []
+        parameters |= {"steps": 1, "refinements": 0}
+        engine = make_detector("cfg", parameters=parameters, model=cfg_folder, device="cpu")
+        found = engine.run(scan, indices=indices, seed=0, on_step=lambda *s: steps.append(s))
+        return {one.index: one.residual for one in found}, steps
+
+    plain, few = residuals(scan.with_brain)
+    sharp = {"deblur.kind": "gaussian", "deblur.sigma_mm": 1.5, "deblur.steps": 3}
+    sharpened, more = residuals(scan.with_brain, **sharp)
+    assert more[-1] == (few[-1][0] + 3 * len(scan.with_brain),) * 2
+    alone, _ = residuals(scan.with_brain[-1:], **sharp)
+    for z, residual in alone.items():
+        np.testing.assert_array_equal(residual, sharpened[z])
+        assert (residual != plain[z]).any()
+
+
+def test_the_record_of_a_run_remembers_a_guess(cfg_folder):
+    guess = {"deblur.kind": "estimate"}
+    engine = make_detector("cfg", parameters=guess, model=cfg_folder, device="cpu")
+    assert "may alter the anatomy" in engine.provenance()["remarks"][0]
+    assert make_detector("cfg", model=cfg_folder).provenance()["remarks"] == []

@@ -10,7 +10,13 @@ from pydantic import Field
 from torch import Tensor
 
 from napari_rsna_inpaint.detection.config import DetectorConfig
-from napari_rsna_inpaint.detection.slice_translator import SliceBatch, SliceTranslator
+from napari_rsna_inpaint.detection.deblur import GUESSED, DeblurConfig, blur_kernel, sharpen
+from napari_rsna_inpaint.detection.scan import Scan
+from napari_rsna_inpaint.detection.slice_translator import (
+    Preprocessing,
+    SliceBatch,
+    SliceTranslator,
+)
 from napari_rsna_inpaint.diffusion.label_unet import CfgModelConfig, Label, LabelUNet
 from napari_rsna_inpaint.diffusion.model_folder import load_weights
 from napari_rsna_inpaint.diffusion.samplers import Predict
@@ -19,6 +25,7 @@ from napari_rsna_inpaint.diffusion.translation import (
     encoding_timesteps,
     to_healthy,
 )
+from napari_rsna_inpaint.inpaint.engine import job_seed
 
 
 class CfgConfig(DetectorConfig):
@@ -42,6 +49,9 @@ class CfgConfig(DetectorConfig):
         ge=-1.0,
         le=100.0,
         description="guidance: eps = (1 + w) eps_healthy - w eps_null; 0 is the label alone",
+    )
+    deblur: DeblurConfig = Field(
+        DeblurConfig(), description="sharpening of the scan before it is translated"
     )
 
 
@@ -91,6 +101,27 @@ class CfgDetector(SliceTranslator):
         """Those of the way up, and one or two for every step back."""
         back = 1 if self.config.w == 0 else 2
         return self.config.steps * (1 + self.config.refinements + back)
+
+    def preprocessing(self, scan: Scan) -> Preprocessing | None:
+        """Sharpening with the prior of the null label, where asked for."""
+        config = self.config.deblur
+        kernel = blur_kernel(config, scan)
+        if kernel is None:
+            return None
+
+        def apply(batch: SliceBatch) -> Tensor:
+            null = labelled(self.network, batch, Label.NULL)
+            seeds = [job_seed(batch.seed, z, 0) for z in batch.numbers]
+            seeds += [0] * (len(batch.hu) - len(seeds))
+            hu = sharpen(batch.hu, kernel, config, self.model_config, self._schedule, null, seeds)
+            return self.model_config.encode(hu)
+
+        return Preprocessing(config.evaluations, apply)
+
+    def provenance(self) -> dict[str, Any]:
+        """As of every detector, and what is to be remembered of a guessed blur."""
+        remarks = [GUESSED] if self.config.deblur.kind == "estimate" else []
+        return {**super().provenance(), "remarks": remarks}
 
     def translate(self, batch: SliceBatch) -> Tensor:
         """Healthy version of every slice (see `SliceTranslator`)."""

@@ -6,10 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-import torch
 from pydantic import Field
+from torch import Tensor
 
 from napari_rsna_inpaint.detection.config import DetectorConfig
 from napari_rsna_inpaint.detection.scan import Scan
@@ -26,8 +24,6 @@ from napari_rsna_inpaint.diffusion.schedule import NoiseSchedule
 from napari_rsna_inpaint.diffusion.sharpness import extra_sigma_mm
 
 log = logging.getLogger(__name__)
-
-FloatArray = npt.NDArray[np.float32]
 
 #: Sharp scans are estimated to have up to this, mm: nothing is done about it.
 SHARP_MM = 0.6
@@ -101,50 +97,46 @@ def blur_kernel(config: DeblurConfig, scan: Scan) -> Kernel | None:
 
 
 def sharpen(
-    images: FloatArray,
+    hu: Tensor,
     kernel: Kernel,
     config: DeblurConfig,
     model: ImageModelConfig,
     schedule: NoiseSchedule,
     predict: Predict,
     seeds: Sequence[int],
-    device: torch.device,
-) -> FloatArray:
+) -> Tensor:
     """Undo a blur.
 
     Parameters
     ----------
-    images
-        ``(n, y, x)`` HU on the model grid.
+    hu
+        ``(N, 1, y, x)`` HU on the model grid, not clipped.
     predict
         Unconditional v-prediction of the model; not called for the Wiener filter.
     seeds
-        ``n``, one of each image.
+        ``N``, one of each image.
 
     Returns
     -------
-    ``(n, y, x)`` HU. Bone and air are sharpened by the Wiener filter.
+    ``(N, 1, y, x)`` HU. Bone and air are sharpened by the Wiener filter.
     """
     window = model.hu_window
-    observed = torch.from_numpy(images.astype(np.float32)).to(device)[:, None]
-    inside, excess = split_excess(observed, kernel, config.noise_hu, window)
+    inside, excess = split_excess(hu, kernel, config.noise_hu, window)
     if config.method == "wiener":
-        sharp = wiener(inside, kernel, config.noise_hu).clamp(*window)
-    else:
-        # not `encode`, which would clip the noise on one side
-        low, high = ((limit - model.hu_center) / model.hu_scale for limit in window)
-        x0 = diffpir(
-            predict,
-            (inside - model.hu_center) / model.hu_scale,
-            kernel,
-            schedule,
-            deblur_timesteps(schedule, config.steps),
-            sigma=config.noise_hu / model.hu_scale,
-            weight=config.prior_weight,
-            zeta=config.zeta,
-            temperature=config.temperature,
-            bounds=(low, high),
-            noise=SeededNoise(seeds),
-        )
-        sharp = model.decode(x0)
-    return (sharp + excess)[:, 0].cpu().numpy()
+        return wiener(inside, kernel, config.noise_hu).clamp(*window) + excess
+    # not `encode`, which would clip the noise on one side
+    low, high = ((limit - model.hu_center) / model.hu_scale for limit in window)
+    x0 = diffpir(
+        predict,
+        (inside - model.hu_center) / model.hu_scale,
+        kernel,
+        schedule,
+        deblur_timesteps(schedule, config.steps),
+        sigma=config.noise_hu / model.hu_scale,
+        weight=config.prior_weight,
+        zeta=config.zeta,
+        temperature=config.temperature,
+        bounds=(low, high),
+        noise=SeededNoise(seeds),
+    )
+    return model.decode(x0) + excess

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ class SliceBatch:
     ----------
     image, brain
         ``(N, 1, y, x)`` float32, network units and 0 or 1.
+    hu
+        The image in HU, not clipped to the model's window.
     below, above
         The neighbour slices likewise; 0 where there is none.
     numbers
@@ -42,11 +44,28 @@ class SliceBatch:
 
     image: Tensor
     brain: Tensor
+    hu: Tensor
     below: Tensor
     above: Tensor
     numbers: tuple[int, ...]
     seed: int
     evaluated: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to slices before they are translated.
+
+    Attributes
+    ----------
+    evaluations
+        Network evaluations that it takes for a slice.
+    apply
+        Gives the images of a batch anew, ``(N, 1, y, x)`` network units.
+    """
+
+    evaluations: int
+    apply: Callable[[SliceBatch], Tensor]
 
 
 class SliceTranslator(ModelDetector):
@@ -59,6 +78,10 @@ class SliceTranslator(ModelDetector):
     @abstractmethod
     def evaluations(self) -> int:
         """Network evaluations that a slice takes."""
+
+    def preprocessing(self, scan: Scan) -> Preprocessing | None:
+        """What is to be done to the slices of a scan first; by default nothing."""
+        return None
 
     @abstractmethod
     def translate(self, batch: SliceBatch) -> Tensor:
@@ -74,7 +97,9 @@ class SliceTranslator(ModelDetector):
         cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[SliceScores]:
         """Yield every section of a batch once it is translated (see ``Detector``)."""
-        total, done = self.evaluations() * len(indices), 0
+        before = self.preprocessing(scan)
+        each = self.evaluations() + (before.evaluations if before is not None else 0)
+        total, done = each * len(indices), 0
         size = CPU_IMAGES if self.device.type == "cpu" else self.batch_size or GPU_IMAGES
         for first in range(0, len(indices), size):
             numbers = indices[first : first + size]
@@ -92,6 +117,8 @@ class SliceTranslator(ModelDetector):
                 raise Cancelled
             batch = self._batch(contexts, size, seed, evaluated)
             with torch.inference_mode():
+                if before is not None:
+                    batch = replace(batch, image=before.apply(batch))
                 healthy = self.model_config.decode(self.translate(batch))
                 shown = self.model_config.decode(batch.image)
                 residuals = (shown - healthy)[:, 0].cpu().numpy()
@@ -116,9 +143,11 @@ class SliceTranslator(ModelDetector):
             whole = np.stack([*known, *[np.zeros_like(known[0])] * missing])
             return torch.from_numpy(whole.astype(np.float32))[:, None].to(self.device)
 
+        hu = stacked([one.image for one in contexts])
         return SliceBatch(
-            image=config.encode(stacked([one.image for one in contexts])),
+            image=config.encode(hu),
             brain=stacked([one.brain for one in contexts]),
+            hu=hu,
             below=config.encode(stacked([one.below for one in contexts])),
             above=config.encode(stacked([one.above for one in contexts])),
             numbers=tuple(one.index for one in contexts),
