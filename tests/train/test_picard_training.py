@@ -144,7 +144,8 @@ def test_the_penalty_of_a_critic_of_slope_one_is_nothing():
         generator=torch.Generator().manual_seed(0),
     )
     assert float(loss) == pytest.approx(10.0)  # 5 for patches and 5 for slices
-    assert float(deceiving_loss(critic, views(completed, corners, 4))) == pytest.approx(-10.0)
+    shown = [views(one, corners, 4) for one in (completed, healthy)]
+    assert float(deceiving_loss(critic, *shown)) == pytest.approx(-10.0)
 
 
 def test_the_penalty_drives_the_slope_of_a_critic_to_one():

@@ -86,7 +86,8 @@ class WindowScores:
         nearest = difference[np.abs(difference).argmin(0), np.arange(difference.shape[1])]
         before = self._minimum[inside][hidden]
         self._minimum[inside][hidden] = np.where(np.abs(nearest) < np.abs(before), nearest, before)
-        self._signed[place] = math.copysign(value, residual.mean())
+        # squared, so that a small bleed outweighs a slight darkness of the rest
+        self._signed[place] = math.copysign(value, (residual * np.abs(residual)).mean())
 
     def scores(self, index: int, brain: BoolImage, *, judge_windows: bool) -> SliceScores:
         """The section; residuals are averaged over the windows that cover a pixel.
@@ -94,8 +95,8 @@ class WindowScores:
         Parameters
         ----------
         judge_windows
-            Judge the distances of the windows, with the sign of their mean residual, in place
-            of the residual.
+            Judge the distances of the windows, with the sign of their residuals, squared, in
+            place of the residual.
         """
         shape = brain.shape
         self._minimum[self._count == 0] = 0

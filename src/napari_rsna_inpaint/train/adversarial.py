@@ -89,10 +89,15 @@ def critic_loss(
     return loss
 
 
-def deceiving_loss(critic: Critic, completed: Views) -> Tensor:
-    """What the completing network learns from the critic: completions shall score high."""
+def deceiving_loss(critic: Critic, completed: Views, healthy: Views) -> Tensor:
+    """What the completing network learns from the critic: completions shall score high.
+
+    Healthy slices give the level, which drifts freely as a critic learns from differences.
+    """
     patches, slices = critic(completed.patches, completed.slices)
-    return -(patches.mean() + slices.mean())
+    with torch.no_grad():
+        healthy_patches, healthy_slices = critic(healthy.patches, healthy.slices)
+    return healthy_patches.mean() - patches.mean() + healthy_slices.mean() - slices.mean()
 
 
 def _between(a: Tensor, b: Tensor, generator: torch.Generator) -> Tensor:
