@@ -108,11 +108,20 @@ class ClassifierGuidanceDetector(SliceTranslator):
             # no inference tensors inside a graph
             brain = batch.brain.clone()
 
-        def gradient(x: Tensor, t: int) -> Tensor:
+        # on a CPU one by one: gradients of a batch differ in the last bits with their company
+        size = 1 if self.device.type == "cpu" else len(brain)
+
+        def gradient_of(x: Tensor, shown: Tensor, t: int) -> Tensor:
             times = torch.full((len(x),), t, device=x.device)
-            return log_probability_gradient(
-                lambda leaf: self._networks["classifier"](leaf, brain, times.clone()), x, HEALTHY
-            )
+
+            def classify(leaf: Tensor) -> Tensor:
+                return self._networks["classifier"](leaf, shown, times.clone())
+
+            return log_probability_gradient(classify, x, HEALTHY)
+
+        def gradient(x: Tensor, t: int) -> Tensor:
+            pairs = zip(x.split(size), brain.split(size), strict=True)
+            return torch.cat([gradient_of(part, shown, t) for part, shown in pairs])
 
         scale = annealed(self.config.scale, self.config.level, self.config.anneal)
         return to_healthy(
