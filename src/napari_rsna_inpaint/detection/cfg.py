@@ -38,11 +38,12 @@ class CfgConfig(DetectorConfig):
         description="training timesteps (of 1000) that a slice is encoded by: more change more",
     )
     steps: int = Field(4, ge=1, le=999, description="steps up to the level, and as many back")
+    exact: bool = Field(
+        True,
+        description="add what an unguided step back misses, so that only guidance changes a slice",
+    )
     refinements: int = Field(
-        1,
-        ge=0,
-        le=20,
-        description="further evaluations of every step upwards, that make it come back exactly",
+        0, ge=0, le=20, description="further evaluations of every step upwards, to miss less"
     )
     w: float = Field(
         2.0,
@@ -73,8 +74,8 @@ class CfgDetector(SliceTranslator):
     presets: ClassVar = {
         "interactive": CfgConfig(steps=2),
         "fast": CfgConfig(),
-        "full": CfgConfig(level=500, steps=25, refinements=2),
-        "reference": CfgConfig(level=500, steps=500, refinements=0, w=4.0),
+        "full": CfgConfig(level=500, steps=25),
+        "reference": CfgConfig(level=500, steps=500, exact=False, w=4.0),
     }
     model_config_type = CfgModelConfig
     model_config: CfgModelConfig
@@ -100,7 +101,8 @@ class CfgDetector(SliceTranslator):
     def evaluations(self) -> int:
         """Those of the way up, and one or two for every step back."""
         back = 1 if self.config.w == 0 else 2
-        return self.config.steps * (1 + self.config.refinements + back)
+        up = 1 + self.config.refinements + self.config.exact
+        return self.config.steps * (up + back)
 
     def preprocessing(self, scan: Scan) -> Preprocessing | None:
         """Sharpening with the prior of the null label, where asked for."""
@@ -134,6 +136,7 @@ class CfgDetector(SliceTranslator):
             self._schedule,
             self._timesteps,
             refinements=self.config.refinements,
+            exact=self.config.exact,
         )
 
 

@@ -34,11 +34,12 @@ class ClassifierGuidanceConfig(DetectorConfig):
         description="training timesteps (of 1000) that a slice is encoded by: more change more",
     )
     steps: int = Field(4, ge=1, le=999, description="steps up to the level, and as many back")
+    exact: bool = Field(
+        True,
+        description="add what an unguided step back misses, so that only guidance changes a slice",
+    )
     refinements: int = Field(
-        1,
-        ge=0,
-        le=20,
-        description="further evaluations of every step upwards, that make it come back exactly",
+        0, ge=0, le=20, description="further evaluations of every step upwards, to miss less"
     )
     scale: float = Field(
         100.0, ge=0, le=10000, description="strength of the guidance; 0 leaves it away"
@@ -66,10 +67,10 @@ class ClassifierGuidanceDetector(SliceTranslator):
     presets: ClassVar = {
         "interactive": ClassifierGuidanceConfig(steps=2),
         "fast": ClassifierGuidanceConfig(),
-        "full": ClassifierGuidanceConfig(level=500, steps=25, refinements=2),
+        "full": ClassifierGuidanceConfig(level=500, steps=25),
         # as Wolleb et al.; DDIMwithCG has level 200 and scale 3
         "reference": ClassifierGuidanceConfig(
-            level=500, steps=500, refinements=0, scale=100.0, anneal=0.0
+            level=500, steps=500, exact=False, scale=100.0, anneal=0.0
         ),
     }
     model_config_type = GuidedModelConfig
@@ -99,7 +100,7 @@ class ClassifierGuidanceDetector(SliceTranslator):
 
     def evaluations(self) -> int:
         """Those of the denoiser; every step back also takes a gradient of the classifier."""
-        return self.config.steps * (2 + self.config.refinements)
+        return self.config.steps * (2 + self.config.refinements + self.config.exact)
 
     def translate(self, batch: SliceBatch) -> Tensor:
         """Healthy version of every slice (see `SliceTranslator`)."""
@@ -131,4 +132,5 @@ class ClassifierGuidanceDetector(SliceTranslator):
             self._schedule,
             self._timesteps,
             refinements=self.config.refinements,
+            exact=self.config.exact,
         )

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from napari_rsna_inpaint.diffusion.samplers import Predict, ddim
+from napari_rsna_inpaint.diffusion.samplers import Predict, ddim_step
 from napari_rsna_inpaint.diffusion.schedule import NoiseSchedule
 
 #: ``(x_t, t)`` to the gradient of ``log p(wanted | x_t)`` by ``x_t``, ``(N, 1, H, W)`` both.
@@ -45,8 +45,8 @@ def ddim_invert(
     timesteps: Sequence[int],
     *,
     refinements: int = 2,
-) -> Tensor:
-    """Deterministic encoding: the noisy image from which DDIM comes back to ``x``.
+) -> list[Tensor]:
+    """Deterministic encoding: the noisy images by which DDIM comes back to ``x``.
 
     A step upwards solves ``x = cos(delta) x' - sin(delta) v(x', t')`` for ``x'``. The usual
     inversion takes ``v(x, t')`` for ``v(x', t')``; each refinement inserts the solution found so
@@ -60,7 +60,12 @@ def ddim_invert(
         Downwards, as `samplers.ddim` takes them.
     refinements
         Further evaluations a step; ``len(timesteps) * (1 + refinements)`` in all.
+
+    Returns
+    -------
+    The image at every timestep, in their order: the noisiest one first.
     """
+    noisy: list[Tensor] = []
     t_clean = -1
     for t in reversed(timesteps):
         cos, sin = _rotation(schedule, t, t_clean)
@@ -68,7 +73,8 @@ def ddim_invert(
         for _ in range(1 + refinements):
             guess = (x + sin * predict(guess, t)) / cos
         x, t_clean = guess, t
-    return x
+        noisy.insert(0, x)
+    return noisy
 
 
 def to_healthy(
@@ -78,11 +84,28 @@ def to_healthy(
     schedule: NoiseSchedule,
     timesteps: Sequence[int],
     *,
-    refinements: int = 2,
+    refinements: int = 0,
+    exact: bool = True,
 ) -> Tensor:
-    """Encode images without guidance, and decode them with it (see `ddim_invert`)."""
-    noisy = ddim_invert(unguided, x, schedule, timesteps, refinements=refinements)
-    return ddim(guided, noisy, schedule, timesteps)
+    """Encode images without guidance, and decode them with it (see `ddim_invert`).
+
+    Parameters
+    ----------
+    exact
+        Whether what an unguided step back misses of the image it was encoded from is added to the
+        guided step (Ju et al. 2024, direct inversion). Without guidance the images then come back
+        to the last bits in any number of steps, so that what differs is what guidance did. Takes
+        one more evaluation a step.
+    """
+    trail = [*ddim_invert(unguided, x, schedule, timesteps, refinements=refinements), x]
+    x = trail[0]
+    for k, t in enumerate(timesteps):
+        t_next = timesteps[k + 1] if k + 1 < len(timesteps) else -1
+        x = ddim_step(x, guided(x, t), schedule, t, t_next, 0.0, None)
+        if exact:
+            back = ddim_step(trail[k], unguided(trail[k], t), schedule, t, t_next, 0.0, None)
+            x = x + (trail[k + 1] - back)
+    return x
 
 
 def _rotation(schedule: NoiseSchedule, t: int, t_next: int) -> tuple[float, float]:

@@ -128,5 +128,5 @@ class CfgMethod(Method):
             self._schedule, config.validation_level, config.validation_steps
         )
         guided = classifier_free(predict(Label.HEALTHY), null, config.validation_w)
-        x = to_healthy(null, guided, condition.image, self._schedule, timesteps, refinements=1)
+        x = to_healthy(null, guided, condition.image, self._schedule, timesteps)
         return config.model.decode(x)

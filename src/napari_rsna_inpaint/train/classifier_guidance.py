@@ -200,5 +200,5 @@ class ClassifierGuidanceMethod(Method):
         timesteps = encoding_timesteps(self._schedule, level, config.validation_steps)
         scale = annealed(config.validation_scale, level, 0.25)
         guided = classifier_guided(predict, gradient, self._schedule, scale)
-        x = to_healthy(predict, guided, condition.image, self._schedule, timesteps, refinements=1)
+        x = to_healthy(predict, guided, condition.image, self._schedule, timesteps)
         return config.model.decode(x)
