@@ -149,7 +149,9 @@ def _finding(entry: dict[str, Any]) -> Finding:
 
 
 def _square(row: dict[str, str]) -> Square:
-    first, last, *measured = (row[column.name] for column in fields(Square))
+    # older results have fewer measures
+    known = (row[column.name] for column in fields(Square) if column.name in row)
+    first, last, *measured = known
     return Square(int(first), int(last), *map(float, measured))
 
 

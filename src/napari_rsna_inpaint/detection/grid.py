@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.detection.base import OnStep, SliceScores
+from napari_rsna_inpaint.detection.calibration import Calibration, load_calibration
 from napari_rsna_inpaint.detection.model_detector import ModelDetector
+from napari_rsna_inpaint.detection.published_rule import RULES
 from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.detection.square_metrics import measure_squares, no_squares
 from napari_rsna_inpaint.diffusion import BACKENDS
@@ -32,7 +35,8 @@ class GridDetector(ModelDetector):
     """Hides every part of the brain in turn and measures what comes back.
 
     The residual of a pixel is averaged over all squares of one size that covered it, then
-    over the sizes.
+    over the sizes. By its ``decision`` the thresholds of the published system judge instead of
+    the calibration.
     """
 
     name = "grid"
@@ -63,6 +67,13 @@ class GridDetector(ModelDetector):
         )
         self.scale_names = list(self.config.sizes_mm)
         self._denoiser = load_denoiser(self.folder, device=device, backend=backend)
+
+    @functools.cached_property
+    def calibration(self) -> Calibration | None:
+        """As of every model; None where the published thresholds decide."""
+        if self.config.decision in RULES:
+            return None
+        return load_calibration(self.folder, self.name, self.protocol)
 
     def run(
         self,
@@ -143,12 +154,15 @@ class GridDetector(ModelDetector):
         covered = (count > 0).sum(0)
         residual = (scales.sum(0) / np.maximum(covered, 1)).astype(np.float32)
         minimum[covered == 0] = 0
+        table = np.concatenate(squares)
+        rule = RULES.get(self.config.decision)
         return SliceScores(
             context.index,
             residual.reshape(shape),
             scales.reshape(-1, *shape),
             minimum.reshape(shape),
-            np.concatenate(squares),
+            table,
+            heat=None if rule is None else rule.heat(table, self.scale_names, context.brain),
         )
 
     def provenance(self) -> dict[str, Any]:

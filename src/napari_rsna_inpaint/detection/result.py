@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -84,8 +85,9 @@ class Square:
         Pixels.
     covered
         Share of the square that was hidden, and measured; the rest is not brain.
-    mean_difference, earth_mover, std_difference, mse, histogram_difference
-        See `square_metrics.SquareMetric`: HU, HU, HU, HU squared, share of the pixels.
+    mean_difference, earth_mover, std_difference, mse, histogram_difference, outliers
+        See `square_metrics.SquareMetric`: HU, HU, HU, HU squared, share of the pixels, model
+        pixels; the last is NaN in results that were stored before it was measured.
     """
 
     slice: int
@@ -101,6 +103,7 @@ class Square:
     std_difference: float
     mse: float
     histogram_difference: float
+    outliers: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,10 +24,16 @@ FloatArray = npt.NDArray[np.floating]
 #: Mean of the original minus mean of the completion, HU; earth mover's distance between both
 #: distributions of HU, HU; standard deviation of the original minus that of the completion, HU;
 #: mean squared difference, HU squared; share of the pixels by which the original exceeds the
-#: completion in the upper tail of the completion's histogram, -1 to 1.
+#: completion in the upper tail of the completion's histogram, -1 to 1; number of pixels that
+#: differ by more than `OUTLIER_HU`.
 #: Every value is 0 where nothing differs.
 SquareMetric = Literal[
-    "mean_difference", "earth_mover", "std_difference", "mse", "histogram_difference"
+    "mean_difference",
+    "earth_mover",
+    "std_difference",
+    "mse",
+    "histogram_difference",
+    "outliers",
 ]
 SQUARE_METRICS: tuple[SquareMetric, ...] = get_args(SquareMetric)
 
@@ -45,6 +51,8 @@ Squares = npt.NDArray[np.void]
 TAIL_QUANTILE = 0.975
 #: Bins of 1 HU over which the weight of the tail rises; it starts as many below the tail.
 RAMP_BINS = 5
+#: Pixels that differ by more, HU, are counted.
+OUTLIER_HU = 10.0
 
 
 def no_squares() -> Squares:
@@ -100,6 +108,7 @@ def square_metrics(
         "std_difference": spread(ranked) - spread(healthy_ranked),
         "mse": np.bincount(square, np.square(before - healthy)) / count,
         "histogram_difference": in_tail(ranked) - in_tail(healthy_ranked),
+        "outliers": np.bincount(square, np.abs(before - healthy) > OUTLIER_HU).astype(np.float64),
     }
 
 

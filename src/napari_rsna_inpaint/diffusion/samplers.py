@@ -140,6 +140,57 @@ def renoise(x: Tensor, schedule: NoiseSchedule, t: int, t_noisier: int, noise: N
     return ratio * x + math.sqrt(1.0 - ratio**2) * noise(x)
 
 
+def ddim_resample_times(n_steps: int, jump_length: int, n_resample: int) -> list[int]:
+    """Walk of `ddim_resample` over respaced levels, from ``n_steps - 1`` to the clean image ``-1``.
+
+    After every step the walk goes up by ``jump_length`` levels, at most to the first one, and down
+    again, ``n_resample`` times: ``N + n_resample * sum(min(N - i, jump_length))`` steps downwards.
+    """
+    if jump_length < 1 or n_resample < 0:
+        raise ValueError("jump_length must be at least 1 and n_resample not negative")
+    walk = [n_steps - 1]
+    for level in range(n_steps - 2, -2, -1):
+        walk.append(level)
+        top = min(level + jump_length, n_steps - 1)
+        for _ in range(n_resample):
+            walk += [*range(level + 1, top + 1), *range(top - 1, level - 1, -1)]
+    return walk
+
+
+def ddim_resample(
+    predict: Predict,
+    x: Tensor,
+    known: Tensor,
+    hole: Tensor,
+    schedule: NoiseSchedule,
+    timesteps: Sequence[int],
+    *,
+    noise: Noise,
+    eta: float = 0.0,
+    jump_length: int = 1,
+    n_resample: int = 10,
+) -> Tensor:
+    """DDIM that resamples after every step, as Mediffusion (RSNA_Inpainting) does.
+
+    Other than in `repaint` the known image is put in, noised, before a step that goes on, but not
+    within the jumps; and every step is followed by jumps. Parameters as there.
+    """
+    steps = [*timesteps[::-1], -1]  # level -> timestep; steps[-1] serves level -1
+    lowest = len(timesteps) - 1
+    walk = ddim_resample_times(len(timesteps), jump_length, n_resample)
+    for level, level_next in itertools.pairwise(walk):
+        t, t_next = steps[level], steps[level_next]
+        if level_next > level:
+            x = renoise(x, schedule, t, t_next, noise)
+            continue
+        if level_next < lowest:
+            lowest = level_next
+            alpha, sigma = schedule.alpha_sigma(t)
+            x = torch.where(hole > 0, x, alpha * known + sigma * noise(known))
+        x = ddim_step(x, predict(x, t), schedule, t, t_next, eta, noise)
+    return torch.where(hole > 0, x, known)
+
+
 def repaint(
     predict: Predict,
     x: Tensor,

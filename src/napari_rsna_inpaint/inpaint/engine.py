@@ -72,8 +72,9 @@ def job_seed(seed: int, slice_index: int, number: int, sample: int = 0) -> int:
 
 def evaluations_per_job(sampling: Sampling) -> int:
     """Network evaluations that one completion takes."""
-    if sampling.method == "repaint":
-        walk = samplers.repaint_times(sampling.steps, sampling.jump_length, sampling.n_resample)
+    times = {"repaint": samplers.repaint_times, "ddim_resample": samplers.ddim_resample_times}
+    if sampling.method in times:
+        walk = times[sampling.method](sampling.steps, sampling.jump_length, sampling.n_resample)
         return sum(b < a for a, b in pairwise(walk))
     return 1 if sampling.method == "one_step" else sampling.steps
 
@@ -243,7 +244,8 @@ def _sample(
         return samplers.dpm_solver_pp_2m(predict, x, schedule, timesteps)
     if sampling.method == "ddim":
         return samplers.ddim(predict, x, schedule, timesteps, eta=sampling.eta, noise=noise)
-    return samplers.repaint(
+    resampled = samplers.repaint if sampling.method == "repaint" else samplers.ddim_resample
+    return resampled(
         predict,
         x,
         condition.image,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Neighbours = Literal["cut", "keep", "drop"]
+Decision = Literal["judge", "published", "published_batch"]
 
 CORNER = ((0.0, 0.0),)
 DIAGONAL = ((0.0, 0.0), (0.5, 0.5))
@@ -18,7 +19,7 @@ class Sampling(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Literal["one_step", "ddim", "dpm++", "repaint"] = Field(
+    method: Literal["one_step", "ddim", "dpm++", "repaint", "ddim_resample"] = Field(
         "one_step",
         description="one_step: posterior mean from one evaluation; the others draw a sample",
     )
@@ -27,8 +28,21 @@ class Sampling(BaseModel):
         "trailing", description="timesteps equally spaced in time, or in log signal-to-noise ratio"
     )
     eta: float = Field(0.0, ge=0.0, le=1.0, description="fresh noise of DDIM: 0 none, 1 ancestral")
-    jump_length: int = Field(1, ge=1, description="repaint: steps that a jump goes back")
-    n_resample: int = Field(1, ge=1, description="repaint: how often each stretch is passed")
+    jump_length: int = Field(
+        1, ge=1, description="repaint, ddim_resample: steps that a jump goes back"
+    )
+    n_resample: int = Field(
+        1,
+        ge=0,
+        description="repaint: how often each stretch is passed, at least once; ddim_resample: "
+        "jumps after every step",
+    )
+
+    @model_validator(mode="after")
+    def _passed_at_least_once(self) -> Sampling:
+        if self.method == "repaint" and self.n_resample < 1:
+            raise ValueError("repaint passes each stretch at least once (n_resample)")
+        return self
 
 
 class GridConfig(BaseModel):
@@ -53,6 +67,11 @@ class GridConfig(BaseModel):
         "cut",
         description="slices below and above: cut the same hole from them, so that a bleed cannot "
         "be copied from next door; keep them whole; drop them",
+    )
+    decision: Decision = Field(
+        "judge",
+        description="judge: compared with healthy scans; published: six thresholds on every "
+        "square, those of the published application; published_batch: those of its batch script",
     )
 
 
