@@ -101,6 +101,10 @@ class Scan:
         """``(y, x)`` brain mask of a section."""
         return self._brain[z]
 
+    def bone_distance(self, z: int) -> FloatArray:
+        """``(y, x)`` distance of a section to bone, mm (see `filters.bone_distance`)."""
+        return self._distance[z]
+
     def noise(self, z: int) -> float:
         """Mean noise of a section, HU."""
         return slice_noise(self.residuals[z], self._image[z], self._brain[z], self.pixel_mm)
