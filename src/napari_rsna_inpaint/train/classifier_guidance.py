@@ -156,7 +156,7 @@ class ClassifierGuidanceMethod(Method):
         healthy = self._scores(networks, self._validation.slices)
         painted = self._scores(networks, [triplet for triplet, _ in self._validation.painted])
         truth = np.repeat([False, True], [len(healthy), len(painted)])
-        auroc = float(Sweep.of(np.concatenate([healthy, painted]), truth).auroc()[0])
+        auroc = float(Sweep.of(np.concatenate([healthy, painted]), truth).auroc())
         return {"classifier_auroc": auroc, **found}
 
     def pictures(self, networks: Mapping[str, nn.Module]) -> list[Picture]:
