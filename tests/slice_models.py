@@ -26,8 +26,8 @@ def shaken(network: nn.Module, std: float = 0.1, seed: int = 0) -> nn.Module:
     return network.eval()
 
 
-def cfg_model(folder: Path) -> Path:
-    config = CfgModelConfig(network=TINY, pixel_mm=PIXEL_MM)
+def cfg_model(folder: Path, **changes: int) -> Path:
+    config = CfgModelConfig(network=TINY, pixel_mm=PIXEL_MM, **changes)
     save_model(folder, shaken(LabelUNet(TINY)), config)
     for detector in ("cfg", "onestep"):
         save_calibration(folder, detector, plain_calibration())

@@ -137,3 +137,27 @@ def test_published_settings():
     assert (cfg.level, cfg.steps, cfg.w) == (500, 500, 4.0)
     guided = load_detector("classifier-guidance").presets["reference"]
     assert (guided.level, guided.steps, guided.scale, guided.anneal) == (500, 500, 100.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "reason"),
+    [
+        ("cfg", {"level": 3}, "steps does not fit: .*a level of 3 has no more steps"),
+        ("classifier-guidance", {"steps": 500}, "a level of 400"),
+        ("onestep", {"levels": [0, 500]}, "levels.0 does not fit"),
+        ("onestep", {"levels": []}, "levels does not fit"),
+    ],
+)
+def test_levels_and_steps_that_there_are_not_are_refused(name, parameters, reason, models):
+    with pytest.raises(InputRefused, match=reason):
+        make_detector(name, model=models[name], parameters=parameters)
+
+
+def test_levels_beyond_those_of_the_model_are_refused(tmp_path):
+    model = cfg_model(tmp_path, n_timesteps=300)
+    with pytest.raises(InputRefused, match="choose a level below"):
+        make_detector("cfg", model=model)
+    with pytest.raises(InputRefused, match="choose no level beyond"):
+        make_detector("onestep", model=model)
+    make_detector("cfg", model=model, parameters={"level": 299})
+    make_detector("onestep", model=model, parameters={"levels": [300]})

@@ -9,42 +9,27 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from napari_rsna_inpaint.detection.config import DetectorConfig
 from napari_rsna_inpaint.detection.deblur import GUESSED, DeblurConfig, blur_kernel, sharpen
 from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.detection.slice_translator import (
     Preprocessing,
     SliceBatch,
     SliceTranslator,
+    TranslationConfig,
 )
 from napari_rsna_inpaint.diffusion.label_unet import CfgModelConfig, Label, LabelUNet
 from napari_rsna_inpaint.diffusion.model_folder import load_weights
 from napari_rsna_inpaint.diffusion.samplers import Predict
 from napari_rsna_inpaint.diffusion.translation import (
     classifier_free,
-    encoding_timesteps,
     to_healthy,
 )
 from napari_rsna_inpaint.inpaint.engine import job_seed
 
 
-class CfgConfig(DetectorConfig):
+class CfgConfig(TranslationConfig):
     """How far a slice is taken into noise, and how strongly it is drawn back to healthy."""
 
-    level: int = Field(
-        400,
-        ge=1,
-        le=999,
-        description="training timesteps (of 1000) that a slice is encoded by: more change more",
-    )
-    steps: int = Field(4, ge=1, le=999, description="steps up to the level, and as many back")
-    exact: bool = Field(
-        True,
-        description="add what an unguided step back misses, so that only guidance changes a slice",
-    )
-    refinements: int = Field(
-        0, ge=0, le=20, description="further evaluations of every step upwards, to miss less"
-    )
     w: float = Field(
         2.0,
         ge=-1.0,
@@ -96,7 +81,7 @@ class CfgDetector(SliceTranslator):
         )
         self.network = load_label_network(self.folder, self.model_config, self.device)
         self._schedule = self.model_config.schedule()
-        self._timesteps = encoding_timesteps(self._schedule, self.config.level, self.config.steps)
+        self._timesteps = self.config.timesteps(self._schedule)
 
     def evaluations(self) -> int:
         """Those of the way up, and one or two for every step back."""

@@ -10,37 +10,25 @@ from pydantic import Field
 from torch import Tensor
 
 from napari_rsna_inpaint.detection.cfg import labelled
-from napari_rsna_inpaint.detection.config import DetectorConfig
-from napari_rsna_inpaint.detection.slice_translator import SliceBatch, SliceTranslator
+from napari_rsna_inpaint.detection.slice_translator import (
+    SliceBatch,
+    SliceTranslator,
+    TranslationConfig,
+)
 from napari_rsna_inpaint.diffusion.label_unet import Label
 from napari_rsna_inpaint.diffusion.model_folder import load_weights
 from napari_rsna_inpaint.diffusion.noisy_classifier import HEALTHY, GuidedModelConfig
 from napari_rsna_inpaint.diffusion.translation import (
     annealed,
     classifier_guided,
-    encoding_timesteps,
     log_probability_gradient,
     to_healthy,
 )
 
 
-class ClassifierGuidanceConfig(DetectorConfig):
+class ClassifierGuidanceConfig(TranslationConfig):
     """How far a slice is taken into noise, and how strongly the classifier pulls it back."""
 
-    level: int = Field(
-        400,
-        ge=1,
-        le=999,
-        description="training timesteps (of 1000) that a slice is encoded by: more change more",
-    )
-    steps: int = Field(4, ge=1, le=999, description="steps up to the level, and as many back")
-    exact: bool = Field(
-        True,
-        description="add what an unguided step back misses, so that only guidance changes a slice",
-    )
-    refinements: int = Field(
-        0, ge=0, le=20, description="further evaluations of every step upwards, to miss less"
-    )
     scale: float = Field(
         100.0, ge=0, le=10000, description="strength of the guidance; 0 leaves it away"
     )
@@ -96,7 +84,7 @@ class ClassifierGuidanceDetector(SliceTranslator):
             network.to(self.device).requires_grad_(False)
         self._networks = networks
         self._schedule = self.model_config.schedule()
-        self._timesteps = encoding_timesteps(self._schedule, self.config.level, self.config.steps)
+        self._timesteps = self.config.timesteps(self._schedule)
 
     def evaluations(self) -> int:
         """Those of the denoiser; every step back also takes a gradient of the classifier."""

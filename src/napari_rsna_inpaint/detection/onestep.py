@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -14,13 +14,14 @@ from napari_rsna_inpaint.detection.config import DetectorConfig
 from napari_rsna_inpaint.detection.slice_translator import SliceBatch, SliceTranslator
 from napari_rsna_inpaint.diffusion.label_unet import CfgModelConfig, Label
 from napari_rsna_inpaint.diffusion.samplers import SeededNoise, split_prediction
+from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.inpaint.engine import job_seed
 
 
 class OneStepConfig(DetectorConfig):
     """How noisy a slice is made before its clean version is predicted."""
 
-    levels: tuple[int, ...] = Field(
+    levels: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
         (500,),
         min_length=1,
         description="timesteps (of 1000) that the slice is noised to, one evaluation each",
@@ -68,6 +69,10 @@ class OneStepDetector(SliceTranslator):
         )
         self._network = load_label_network(self.folder, self.model_config, self.device)
         self._schedule = self.model_config.schedule()
+        if max(self.config.levels) > len(self._schedule):
+            raise InputRefused(
+                f"The model has {len(self._schedule)} timesteps; choose no level beyond."
+            )
 
     def evaluations(self) -> int:
         """One for every level and noise."""
@@ -80,7 +85,7 @@ class OneStepDetector(SliceTranslator):
         # what only fills up the batch needs some noise, too
         numbers = [*batch.numbers, *[0] * (len(batch.image) - len(batch.numbers))]
         for place, level in enumerate(self.config.levels):
-            t = min(level, len(self._schedule)) - 1
+            t = level - 1
             alpha, sigma = self._schedule.alpha_sigma(t)
             for sample in range(self.config.samples):
                 seeds = [job_seed(batch.seed, z, place, sample) for z in numbers]

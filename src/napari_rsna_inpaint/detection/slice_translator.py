@@ -9,17 +9,62 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from napari_rsna_inpaint.detection.base import OnStep, SliceScores
+from napari_rsna_inpaint.detection.config import DetectorConfig
 from napari_rsna_inpaint.detection.model_detector import ModelDetector
 from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.diffusion.model import CPU_IMAGES
-from napari_rsna_inpaint.errors import Cancelled
+from napari_rsna_inpaint.diffusion.schedule import NoiseSchedule
+from napari_rsna_inpaint.diffusion.translation import encoding_timesteps
+from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.inpaint.engine import SliceContext
 
 #: Slices translated at once on a GPU.
 GPU_IMAGES = 32
+
+
+class TranslationConfig(DetectorConfig):
+    """How far a slice is taken into noise, and in which steps it comes back."""
+
+    level: int = Field(
+        400,
+        ge=1,
+        le=999,
+        description="training timesteps (of 1000) that a slice is encoded by: more change more",
+    )
+    steps: int = Field(4, ge=1, le=999, description="steps up to the level, and as many back")
+    exact: bool = Field(
+        True,
+        description="add what an unguided step back misses, so that only guidance changes a slice",
+    )
+    refinements: int = Field(
+        0, ge=0, le=20, description="further evaluations of every step upwards, to miss less"
+    )
+
+    @field_validator("steps")
+    @classmethod
+    def _fit_into_level(cls, steps: int, info: ValidationInfo) -> int:
+        if steps > info.data.get("level", steps):
+            raise ValueError(f"a level of {info.data['level']} has no more steps than that")
+        return steps
+
+    def timesteps(self, schedule: NoiseSchedule) -> list[int]:
+        """Those of a model's schedule that a slice passes, downwards.
+
+        Raises
+        ------
+        InputRefused
+            If the model has no such level.
+        """
+        if self.level >= len(schedule):
+            raise InputRefused(
+                f"The model has {len(schedule)} timesteps; choose a level below that, "
+                f"not {self.level}."
+            )
+        return encoding_timesteps(schedule, self.level, self.steps)
 
 
 @dataclass(frozen=True)
