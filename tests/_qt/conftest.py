@@ -90,6 +90,7 @@ class Engine:
         self.seconds = 0.0
         self.error: Exception | None = None
         self.was_cancelled = False
+        self.options: dict[str, Any] = {}
 
     def __call__(
         self,
@@ -99,6 +100,7 @@ class Engine:
         cancelled: Callable[[], bool],
         **options: Any,
     ) -> Any:
+        self.options = options
         detection = deepcopy(self.detection)
         total = len(volume.hu)
         so_far = np.zeros(volume.hu.shape, np.float32)

@@ -9,7 +9,6 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QFormLayout,
     QHBoxLayout,
     QProgressBar,
     QPushButton,
@@ -19,21 +18,17 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rsna_inpaint._qt.detect_job import Progress, detect_job
+from napari_rsna_inpaint._qt.detector_options import DetectorOptions, choices
 from napari_rsna_inpaint._qt.layers import is_ct, layer_volume
 from napari_rsna_inpaint._qt.live import LiveResult
 from napari_rsna_inpaint._qt.message import Message
 from napari_rsna_inpaint._qt.reading import Reading
 from napari_rsna_inpaint._qt.settings import settings
 from napari_rsna_inpaint._qt.worker import Job
-from napari_rsna_inpaint.detection.names import detectors, protocols
+from napari_rsna_inpaint.detection.names import protocols
 from napari_rsna_inpaint.detection.result import Detection
 from napari_rsna_inpaint.errors import RsnaInpaintError
 
-_DEVICES = (
-    ("auto", "A graphics card if there is one"),
-    ("cpu", "The processor"),
-    ("cuda", "An NVIDIA graphics card"),
-)
 _NO_CT = "Open a CT study first: File > IO Utilities > Open CT study, or a sample."
 
 
@@ -71,12 +66,11 @@ class DetectPanel(QWidget):
         self.source.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.detector = _choices((name, "") for name in detectors())
-        self.protocol = _choices(protocols().items())
+        self.protocol = choices(protocols().items())
         self.protocol.setCurrentText(chosen.protocol)
-        self.device = _choices(_DEVICES)
-        self.device.setCurrentText(chosen.device)
-        for box in (self.source, self.detector, self.protocol, self.device):
+        self.choice = DetectorOptions(self.protocol, chosen.device)
+        self.detector, self.device = self.choice.detector, self.choice.device
+        for box in (self.source, self.protocol):
             # letters are keys of the reader, not a search in a list
             box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.start_button = QPushButton("Detect")
@@ -98,7 +92,7 @@ class DetectPanel(QWidget):
         more = QToolButton()
         more.setText("Options")
         more.setCheckable(True)
-        more.setToolTip("Detector and device")
+        more.setToolTip("Detector, device and parameters")
         run = QHBoxLayout()
         for widget, stretch in (
             (self.protocol, 2),
@@ -107,19 +101,14 @@ class DetectPanel(QWidget):
             (more, 0),
         ):
             run.addWidget(widget, stretch)
-        options = QWidget()
-        form = QFormLayout(options)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Detector", self.detector)
-        form.addRow("Device", self.device)
-        options.setVisible(False)
-        more.toggled.connect(options.setVisible)
+        self.choice.setVisible(False)
+        more.toggled.connect(self.choice.setVisible)
+        more.toggled.connect(lambda shown: self.choice.load() if shown else None)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.source)
         layout.addLayout(run)
-        layout.addWidget(options)
+        layout.addWidget(self.choice)
         layout.addWidget(self.bar)
         layout.addWidget(self.message)
 
@@ -129,6 +118,7 @@ class DetectPanel(QWidget):
             "detector": self.detector.currentText(),
             "protocol": self.protocol.currentText(),
             "device": self.device.currentText(),
+            "parameters": self.choice.parameters(),
         }
 
     def start(self) -> None:
@@ -232,7 +222,7 @@ class DetectPanel(QWidget):
         return self._result
 
     def _set_running(self, running: bool) -> None:
-        for widget in (self.source, self.detector, self.protocol, self.device):
+        for widget in (self.source, self.protocol, self.choice):
             widget.setEnabled(not running)
         self.start_button.setVisible(not running)
         self.start_button.setEnabled(not running and self.source.count() > 0)
@@ -274,14 +264,6 @@ class DetectPanel(QWidget):
         volume = layer_volume(self.source.currentData())
         notes = [] if volume is None else [note.message for note in volume.notes]
         self.message.say(_NO_CT if volume is None else "\n".join(notes))
-
-
-def _choices(items: Any) -> QComboBox:
-    box = QComboBox()
-    for row, (name, hint) in enumerate(items):
-        box.addItem(name)
-        box.setItemData(row, hint, Qt.ItemDataRole.ToolTipRole)
-    return box
 
 
 def _duration(seconds: float) -> str:
