@@ -12,6 +12,7 @@ from napari_rsna_inpaint import STATEMENT, __version__
 from napari_rsna_inpaint.commands import (
     bench,
     calibrate,
+    compare,
     demo,
     detect,
     evaluate,
@@ -40,6 +41,7 @@ COMMANDS = {
     "train": train,
     "calibrate": calibrate,
     "evaluate": evaluate,
+    "compare": compare,
     "export-onnx": export_onnx,
     "models": models,
     "bench": bench,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_rsna_inpaint.commands.common import (
+    add_detector,
     add_model,
     add_protocol,
     extent,
@@ -28,6 +29,14 @@ HELP = "measure detection on labelled scans, beside baselines without a network"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Data, labels, truth and detection."""
+    add_scans(parser)
+    add_detector(parser)
+    add_protocol(parser)
+    add_model(parser)
+
+
+def add_scans(parser: ArgumentParser) -> None:
+    """Scans, labels, truth, synthetic bleeds, output and how to count."""
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="the scans")
     parser.add_argument(
         "--labels",
@@ -59,9 +68,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FOLDER",
         help="NIfTI masks of real bleeds as outlines of the synthetic ones in the brain",
     )
-    parser.add_argument("--detector", default="grid", metavar="NAME")
-    add_protocol(parser)
-    add_model(parser)
     parser.add_argument(
         "--bootstrap", type=positive, default=1000, metavar="N", help="resamples of the patients"
     )
@@ -76,36 +82,32 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write metrics, tables and plots; 5 where anything is missing, 130 when cancelled."""
-    from napari_rsna_inpaint.detection.calibration import load_calibration
     from napari_rsna_inpaint.detection.files import make_folder
-    from napari_rsna_inpaint.diffusion.model import pick_device
-    from napari_rsna_inpaint.diffusion.model_folder import find_model, model_sha256
+    from napari_rsna_inpaint.evaluate.baselines import healthy_norms
     from napari_rsna_inpaint.evaluate.cases import read_cases
     from napari_rsna_inpaint.evaluate.report import write_report
     from napari_rsna_inpaint.evaluate.run import Settings, evaluate
 
     say_statement()
-    for option in ("data", "truth", "shapes"):
-        folder = getattr(arguments, option)
-        if folder is not None and not folder.is_dir():
-            raise InputRefused(f"There is no folder {folder}; check --{option}.")
+    check_folders(arguments)
     cases = read_cases(arguments.data, arguments.labels, arguments.series)
     # Whatever would refuse every scan is said before the first one.
-    model = find_model(arguments.model)
-    calibration = load_calibration(model, "grid", arguments.protocol)
-    pick_device(arguments.device)
-    make_folder(arguments.output)
     settings = Settings(
         detector=arguments.detector,
         protocol=arguments.protocol,
         backend=arguments.backend,
-        model=model,
+        model=arguments.model,
         device=arguments.device,
         seed=arguments.seed,
         synthetic=arguments.synthetic,
-        shapes=tuple(sorted(arguments.shapes.glob("*.nii*"))) if arguments.shapes else (),
+        shapes=shapes_of(arguments),
         min_brain_cm2=arguments.min_brain_cm2,
     )
+    detector = settings.make()
+    calibration, provenance = detector.calibration, detector.provenance()
+    own = arguments.model if arguments.detector == "grid" else None
+    healthy_hu = healthy_norms(own, arguments.protocol)
+    make_folder(arguments.output)
     with progress_bar() as bar, stop_on_interrupt() as stop:
         task = bar.add_task("inpainting", total=None)
 
@@ -121,7 +123,7 @@ def run(arguments: Namespace) -> int:
                 cases,
                 arguments.output,
                 settings,
-                calibration.norms.hu,
+                healthy_hu,
                 truth=arguments.truth,
                 on_scan=say,
                 on_progress=show,
@@ -136,9 +138,9 @@ def run(arguments: Namespace) -> int:
             return error.exit_code
     about = {
         "model": {
-            "name": model.name,
-            "sha256": model_sha256(model),
-            "calibrated_for": calibration.protocol,
+            "name": provenance.get("model"),
+            "sha256": provenance.get("model_sha256"),
+            "calibrated_for": None if calibration is None else calibration.protocol,
         },
         "detector": arguments.detector,
         "protocol": arguments.protocol,
@@ -154,6 +156,25 @@ def run(arguments: Namespace) -> int:
     for case, number, reason in found.not_inserted:
         print(f"left out: {case.name}, synthetic bleed {number}: {reason}", file=sys.stderr)
     return 5 if found.refused or found.incomplete or found.not_inserted else 0
+
+
+def check_folders(arguments: Namespace) -> None:
+    """Make sure that the folders of `add_scans` are there.
+
+    Raises
+    ------
+    InputRefused
+        If one is not.
+    """
+    for option in ("data", "truth", "shapes"):
+        folder = getattr(arguments, option)
+        if folder is not None and not folder.is_dir():
+            raise InputRefused(f"There is no folder {folder}; check --{option}.")
+
+
+def shapes_of(arguments: Namespace) -> tuple[Path, ...]:
+    """Files of ``--shapes``."""
+    return tuple(sorted(arguments.shapes.glob("*.nii*"))) if arguments.shapes else ()
 
 
 def _draw(folder: Path, found: Evaluation, settings: Settings) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_rsna_inpaint.detection.calibration import load_calibration
 from napari_rsna_inpaint.detection.filters import bone_distance, median_hu
+from napari_rsna_inpaint.diffusion.model_folder import find_model
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
 
@@ -57,6 +60,19 @@ BASELINES = (
         30.0,
     ),
 )
+
+
+def healthy_norms(model: str | Path | None, protocol: str) -> HealthyHu:
+    """Healthy HU as the calibration of a model of ``grid`` has them, of its default without one.
+
+    The same for every detector under test.
+
+    Raises
+    ------
+    InputRefused
+        If there is no such model or calibration.
+    """
+    return load_calibration(find_model(model), "grid", protocol).norms.hu
 
 
 def baseline_maps(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_rsna_inpaint.evaluate.metrics import BINS, Sweep, dice, froc, pro
 from napari_rsna_inpaint.evaluate.subtypes import SUBTYPES
-from napari_rsna_inpaint.evaluate.summary import TOPS, ScanSummary, labelled, scan_scores
+from napari_rsna_inpaint.evaluate.summary import ScanSummary, labelled, scan_scores, top_of
 
 Array = npt.NDArray[np.float64]
 
@@ -127,7 +127,7 @@ def gather(summaries: Iterable[ScanSummary], method: str) -> PooledScores:
     ill = [(c & (s.bleed == 1), m, p) for c, s, m, p in counted]
     return PooledScores(
         n_patients=len(patients),
-        top=TOPS[method],
+        top=top_of(method),
         slices=_items((m.slices[c], p) for c, _, m, p in counted),
         slice_bleeds=_join([s.bleed[c] == 1 for c, s, _, _ in counted], bool),
         slice_subtypes=_join([s.subtypes[c] == 1 for c, s, _, _ in counted], bool, len(SUBTYPES)),

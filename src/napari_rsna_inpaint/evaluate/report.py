@@ -40,7 +40,7 @@ TITLES = {
 }
 #: Below this number a percentile interval is much too narrow.
 FEW_PATIENTS = 20
-_ROWS = {
+ROWS = {
     "slice_auroc": "slice AUROC",
     "slice_ap": "slice average precision",
     **{f"slice_auroc_{name}": f"slice AUROC, {name}" for name in SUBTYPES},
@@ -84,30 +84,36 @@ def sets_of(summaries: Sequence[ScanSummary]) -> dict[str, list[ScanSummary]]:
 
 
 def measure_all(
-    summaries: Sequence[ScanSummary], *, resamples: int, seed: int
+    summaries: Sequence[ScanSummary],
+    *,
+    resamples: int,
+    seed: int,
+    methods: Sequence[str] = METHODS,
+    pairs: Sequence[tuple[str, str]] = ((OURS, RIVAL),),
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Every method's measures with intervals, and the paired difference to the rival.
+    """Every method's measures with intervals, and the paired difference of each of the pairs.
 
     Returns
     -------
     dict
-        Method, or ``"ours - B2"``, to measure to ``{"value", "low", "high", "resamples"}``.
+        Method, or such as ``"ours - B2"``, to measure to ``{"value", "low", "high", "resamples"}``.
     """
     n_patients = len({summary.case.patient for summary in summaries})
     weights = patient_weights(n_patients, resamples, seed)
     raw = {}
-    for method in METHODS:
+    for method in methods:
         pooled = gather(summaries, method)
         raw[method] = resample(partial(measure, pooled), weights)
     table = {
         method: {name: interval(value, spread[name]) for name, value in values.items()}
         for method, (values, spread) in raw.items()
     }
-    ours, rival = raw[OURS], raw[RIVAL]
-    table[f"{OURS} - {RIVAL}"] = {
-        name: difference((ours[0][name], ours[1][name]), (rival[0][name], rival[1][name]))
-        for name in ours[0]
-    }
+    for one, other in pairs:
+        ours, rival = raw[one], raw[other]
+        table[f"{one} - {other}"] = {
+            name: difference((ours[0][name], ours[1][name]), (rival[0][name], rival[1][name]))
+            for name in ours[0]
+        }
     return table
 
 
@@ -187,18 +193,19 @@ def counts(group: Sequence[ScanSummary]) -> dict[str, int]:
 def markdown(content: Mapping[str, Any]) -> str:
     """The tables for a person; measures that do not exist in a set are left out."""
     model = content["model"]
+    sha256 = "" if model["sha256"] is None else f" (sha256 {model['sha256'][:12]})"
+    said = "No model of its own" if model["name"] is None else f"Model {model['name']}{sha256}"
     lines = [
         "# Evaluation",
         "",
-        f"Model {model['name']} (sha256 {model['sha256'][:12]}), protocol {content['protocol']}, "
-        f"backend {content['backend']}. {STATEMENT}",
+        f"{said}, protocol {content['protocol']}, backend {content['backend']}. {STATEMENT}",
         "",
         *(f"- {name}: {what}" for name, what in content["methods"].items()),
         "",
         f"Value (95 % interval by patient, {content['settings']['bootstrap']} resamples).",
     ]
     for name, table in content["sets"].items():
-        lines += ["", f"## {TITLES[name]}", "", _count_line(table["counts"]), ""]
+        lines += ["", f"## {TITLES[name]}", "", count_line(table["counts"]), ""]
         if table["counts"]["patients"] < FEW_PATIENTS:
             lines += ["So few patients say little, and so do their intervals.", ""]
         columns = list(table["methods"])
@@ -206,10 +213,10 @@ def markdown(content: Mapping[str, Any]) -> str:
             "| | " + " | ".join(columns) + " |",
             "|---" * (len(columns) + 1) + "|",
         ]
-        for key, title in _ROWS.items():
+        for key, title in ROWS.items():
             cells = [table["methods"][column][key] for column in columns]
             if not all(np.isnan(cell["value"]) for cell in cells[:-1]):
-                lines.append(f"| {title} | " + " | ".join(map(_cell, cells)) + " |")
+                lines.append(f"| {title} | " + " | ".join(map(cell, cells)) + " |")
     for title, names in (
         ("Refused", [f"{entry['series']}: {entry['reason']}" for entry in content["refused"]]),
         (
@@ -223,7 +230,8 @@ def markdown(content: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _count_line(count: Mapping[str, int]) -> str:
+def count_line(count: Mapping[str, int]) -> str:
+    """One line on `counts`."""
     line = (
         f"Patients: {count['patients']}. Scans: {count['scans']}, {count['scans_bleeding']} "
         f"bleeding, {count['scans_without_bleed']} without bleed. Slices: {count['slices']}, "
@@ -234,7 +242,8 @@ def _count_line(count: Mapping[str, int]) -> str:
     return line
 
 
-def _cell(entry: Mapping[str, Any]) -> str:
+def cell(entry: Mapping[str, Any]) -> str:
+    """Value with its interval, for a person."""
     value, low, high = (_short(entry[key]) for key in ("value", "low", "high"))
     return value if value == low == high else f"{value} ({low} to {high})"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_rsna_inpaint.detection.calibration import CALIBRATION
+from napari_rsna_inpaint.detection.base import Detector
 from napari_rsna_inpaint.detection.files import make_folder
 from napari_rsna_inpaint.detection.identity import pixel_sha256
+from napari_rsna_inpaint.detection.registry import make_detector
 from napari_rsna_inpaint.detection.resume import clear
 from napari_rsna_inpaint.detection.run import OnProgress, detect
 from napari_rsna_inpaint.errors import Cancelled, ChoiceNeeded, InputRefused
@@ -28,21 +30,23 @@ from napari_rsna_inpaint.volume import CTVolume
 
 SCANS = "scans"
 _PARTIAL = "partial"
+#: Parts of a detector's provenance that no stored detection is computed again for.
+_NO_MATTER = {"device", "batch_size", "runtime"}
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to detect and what counts.
 
-    ``model`` is a model folder; ``synthetic`` the number of bleeds put into every scan
-    without one, ``shapes`` their outlines; ``min_brain_cm2`` the brain area from which on a
-    slice counts.
+    ``model`` names that of the detector, None its own; ``synthetic`` the number of bleeds put
+    into every scan without one, ``shapes`` their outlines; ``min_brain_cm2`` the brain area from
+    which on a slice counts.
     """
 
     detector: str
     protocol: str
     backend: str
-    model: Path
+    model: str | Path | None
     device: str
     seed: int
     synthetic: int = 0
@@ -50,19 +54,46 @@ class Settings:
     min_brain_cm2: float = 10.0
 
     def identity(self) -> dict[str, Any]:
-        """Everything but the scan that a detection depends on."""
-        from napari_rsna_inpaint.diffusion.model_folder import model_sha256
+        """Everything but the scan that a detection depends on.
 
-        calibration = (self.model / CALIBRATION).read_bytes()
-        return {
-            "code": _code_sha256(),
-            "detector": self.detector,
-            "protocol": self.protocol,
-            "backend": self.backend,
-            "seed": self.seed,
-            "model": model_sha256(self.model),
-            "calibration": hashlib.sha256(calibration).hexdigest(),
-        }
+        Raises
+        ------
+        InputRefused
+            If the detector, its model or its calibration is not to be had.
+        """
+        engine = self.make()
+        about = {k: v for k, v in engine.provenance().items() if k not in _NO_MATTER}
+        calibration = engine.calibration
+        measured = "" if calibration is None else calibration.model_dump_json()
+        # as it comes back from a file: lists, no tuples
+        return json.loads(
+            json.dumps(
+                {
+                    **about,
+                    "code": _code_sha256(),
+                    "protocol": self.protocol,
+                    "backend": self.backend,
+                    "seed": self.seed,
+                    "calibration": hashlib.sha256(measured.encode()).hexdigest(),
+                }
+            )
+        )
+
+    def make(self) -> Detector:
+        """The detector.
+
+        Raises
+        ------
+        InputRefused
+            If it or its model is not to be had.
+        """
+        return make_detector(
+            self.detector,
+            self.protocol,
+            model=self.model,
+            device=self.device,
+            backend=self.backend,
+        )
 
 
 def _code_sha256() -> str:
@@ -260,6 +291,7 @@ class _Scan:
         make_folder(folder)
         # Slices of a run that was stopped count for the same code only.
         partial = folder / f"{_PARTIAL}-{identity['code'][:16]}"
+        interrupted = partial.exists()
         detection = detect(
             volume,
             self.settings.detector,
@@ -272,6 +304,7 @@ class _Scan:
             on_progress=on_progress,
             cancelled=cancelled,
         )
+        detection.run["interrupted"] = interrupted
         stored = store.compact(detection)
         store.save(folder, stored, identity)
         for finished in folder.glob(f"{_PARTIAL}*"):

@@ -48,7 +48,7 @@ class _Panel:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
     """What a panel shows, all ``(y, x)`` canonical; ``spacing`` of its pixels, mm."""
 
     image: npt.NDArray[np.float32]
@@ -159,7 +159,7 @@ def _figure(rows: list[tuple[str, list[_Panel]]], folder: Path) -> Figure:
     return figure
 
 
-def _pictures(panels: Sequence[_Panel], folder: Path) -> dict[_Panel, _Picture]:
+def _pictures(panels: Sequence[_Panel], folder: Path) -> dict[_Panel, Picture]:
     """Read every scan once; only what is shown stays in memory."""
     pictures = {}
     for name in {panel.case.folder_name for panel in panels}:
@@ -169,20 +169,20 @@ def _pictures(panels: Sequence[_Panel], folder: Path) -> dict[_Panel, _Picture]:
         here = [panel for panel in panels if panel.case.folder_name == name]
         volume = read(here[0].case.path)
         for panel in here:
-            heat = _whole(stored, stored.heat, volume, panel.z) > EXTENT
-            finding = _whole(stored, stored.labels, volume, panel.z) == max(panel.finding, 1)
-            brain = _whole(stored, stored.brain, volume, panel.z) > 0
-            pictures[panel] = _Picture(
-                image=_canonical(volume, volume.hu[panel.z]).astype(np.float32),
-                hot=_canonical(volume, heat),
-                finding=_canonical(volume, finding & (panel.finding > 0)),
-                brain=_canonical(volume, brain),
+            heat = whole_plane(stored, stored.heat, volume, panel.z) > EXTENT
+            finding = whole_plane(stored, stored.labels, volume, panel.z) == max(panel.finding, 1)
+            brain = whole_plane(stored, stored.brain, volume, panel.z) > 0
+            pictures[panel] = Picture(
+                image=canonical(volume, volume.hu[panel.z]).astype(np.float32),
+                hot=canonical(volume, heat),
+                finding=canonical(volume, finding & (panel.finding > 0)),
+                brain=canonical(volume, brain),
                 spacing=volume.spacing[1:],
             )
     return pictures
 
 
-def _draw(axes: Axes, panel: _Panel, picture: _Picture) -> None:
+def _draw(axes: Axes, panel: _Panel, picture: Picture) -> None:
     rows, columns = picture.image.shape
     height, width = rows * picture.spacing[0], columns * picture.spacing[1]
     axes.imshow(
@@ -192,9 +192,9 @@ def _draw(axes: Axes, panel: _Panel, picture: _Picture) -> None:
         vmax=WINDOW_HU[1],
         extent=(0, width, height, 0),
     )
-    _outline(axes, picture.hot, picture.spacing, _HEAT, 0.9)
-    _outline(axes, picture.finding, picture.spacing, _FINDING, 1.5)
-    (top, left), side = _field(picture)
+    outline(axes, picture.hot, picture.spacing, _HEAT, 0.9)
+    outline(axes, picture.finding, picture.spacing, _FINDING, 1.5)
+    (top, left), side = field_of(picture)
     axes.set(xlim=(left, left + side), ylim=(top + side, top))
     axes.set_title(panel.caption, color="white", fontsize=9, loc="left", pad=4)
     for x, ha, mark in ((0.02, "left", "R"), (0.98, "right", "L")):
@@ -204,7 +204,7 @@ def _draw(axes: Axes, panel: _Panel, picture: _Picture) -> None:
     axes.plot(bar, [top + 0.98 * side] * 2, color="#999999")
 
 
-def _field(picture: _Picture) -> tuple[tuple[float, float], float]:
+def field_of(picture: Picture) -> tuple[tuple[float, float], float]:
     """Square around the brain of the slice: ``(y, x)`` of its upper left corner, side; mm."""
     # With --min-brain-cm2 0 a missed slice may show no brain at all.
     shown = picture.brain if picture.brain.any() else np.ones_like(picture.brain)
@@ -217,26 +217,28 @@ def _field(picture: _Picture) -> tuple[tuple[float, float], float]:
     return (float(top), float(left)), side
 
 
-def _outline(
+def outline(
     axes: Axes,
     region: npt.NDArray[np.bool_],
     spacing: tuple[float, float],
     color: str,
     width: float,
 ) -> None:
+    """Line around a ``(y, x)`` region; ``spacing`` of its pixels, mm."""
     if region.any():
         y, x = ((np.arange(n) + 0.5) * step for n, step in zip(region.shape, spacing, strict=True))
         axes.contour(x, y, region.astype(float), [0.5], colors=color, linewidths=width)
 
 
-def _whole(
+def whole_plane(
     stored: Stored, values: npt.NDArray, volume: CTVolume, z: int
 ) -> npt.NDArray[np.float32]:
+    """``(y, x)`` slice of cropped ``(z, y, x)`` values on the volume's grid; 0 outside."""
     plane = np.zeros(volume.hu.shape[1:], np.float32)
     plane[stored.box[1:]] = values[z]
     return plane
 
 
-def _canonical(volume: CTVolume, plane: npt.NDArray) -> npt.NDArray:
+def canonical(volume: CTVolume, plane: npt.NDArray) -> npt.NDArray:
     """View of a ``(y, x)`` slice with posterior down and the patient's left on the right."""
     return np.flip(plane, tuple(axis - 1 for axis in volume.canonical_flips if axis > 0))

@@ -29,6 +29,11 @@ METHODS = (*(baseline.name for baseline in BASELINES), OURS)
 TOPS = {baseline.name: baseline.top for baseline in BASELINES} | {OURS: HEATMAP_LIMITS[1]}
 
 
+def top_of(method: str) -> float:
+    """End of the scale of a method; every detector has that of the heatmap."""
+    return TOPS.get(method, TOPS[OURS])
+
+
 @dataclass(frozen=True)
 class PixelCounts:
     """Pixels inside the mask, in slices whose truth is known.
@@ -95,8 +100,10 @@ class ScanSummary:
         Of the outlined lesions.
     methods
         By name, in the order of `METHODS`.
-    seconds
-        Of the detection.
+    seconds, evaluations
+        Of the detection: time, and calls of the network for one image.
+    interrupted
+        Whether it was stopped and went on: then both are those of its last part only.
     """
 
     case: Case
@@ -110,6 +117,8 @@ class ScanSummary:
     lesion_subtypes: tuple[str, ...]
     methods: dict[str, MethodScores]
     seconds: float
+    evaluations: int = 0
+    interrupted: bool = False
 
 
 def summarise(
@@ -162,6 +171,8 @@ def summarise(
         lesion_subtypes=() if truth is None else truth.subtypes,
         methods=methods,
         seconds=float(stored.run["seconds"]),
+        evaluations=int(stored.run["denoiser_evaluations"]),
+        interrupted=bool(stored.run.get("interrupted", False)),
     )
 
 
