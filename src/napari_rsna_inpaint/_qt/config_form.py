@@ -19,8 +19,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-#: The form scrolls beyond this height, so that the findings below keep their place.
-_HEIGHT_PX = 220
+#: The form scrolls beyond this height, so that the findings below keep their place; on a small
+#: screen it may become as low as the other.
+_HEIGHT_PX, _LOWEST_PX = 96, 64
 #: Where a field has no bound, a spin box needs one.
 _MOST = 1_000_000
 
@@ -42,7 +43,6 @@ class ConfigForm(QWidget):
         self._fields: dict[str, tuple[QLabel, Any]] = {}
         self._area = QScrollArea()
         self._area.setWidgetResizable(True)
-        self._area.setMaximumHeight(_HEIGHT_PX)
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.reset_button = QPushButton("Back to the protocol's values")
         self.reset_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -80,7 +80,9 @@ class ConfigForm(QWidget):
             form.addRow(label, native)
             self._fields[name] = (label, editor)
         self._area.setWidget(page)
-        self._area.setFixedHeight(min(page.sizeHint().height() + 4, _HEIGHT_PX))
+        height = page.sizeHint().height() + 4
+        self._area.setMinimumHeight(min(height, _LOWEST_PX))
+        self._area.setMaximumHeight(min(height, _HEIGHT_PX))
         self._mark()
 
     def changes(self) -> dict[str, Any]:
@@ -128,7 +130,7 @@ class ConfigForm(QWidget):
             font = label.font()
             font.setBold(name in changes)
             label.setFont(font)
-        self.reset_button.setEnabled(bool(changes))
+        self.reset_button.setVisible(bool(changes))
 
 
 def leaves(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:
