@@ -190,8 +190,9 @@ def test_extra_masks_are_whole_cases(cases_folder, tmp_path, monkeypatch):
         assert path.read_bytes() == (output / path.parent.name / path.name).read_bytes()
 
 
-def test_a_case_without_room_for_a_mask_is_reported(tmp_path, capsys):
-    write_case(tmp_path / "cases", shape=(14, 14, 14), affine=np.diag([-2.0, -2.0, 2.0, 1.0]))
+def test_a_case_without_room_for_a_mask_is_reported(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(masks, "MARGIN_MM", 100.0)
+    write_case(tmp_path / "cases")
     assert command("masks", tmp_path / "cases", "-o", tmp_path / "out", "--per-case", 1) == 5
     assert "given up" in capsys.readouterr().err
     (record,) = json.loads((tmp_path / "out" / "masks.json").read_text())["masks"]
