@@ -8,6 +8,7 @@ from napari_rsna_inpaint import detect
 from napari_rsna_inpaint.brain import packed_brain_mask
 from napari_rsna_inpaint.detection.registry import load_detector, make_detector
 from napari_rsna_inpaint.detection.scan import Scan
+from napari_rsna_inpaint.diffusion.label_unet import CfgModelConfig
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.evaluate.phantom import head_phantom
 
@@ -132,11 +133,18 @@ def test_models_of_another_method_are_refused(models):
 
 
 def test_published_settings():
-    """Classifier-free: level 500, w 4; by classifier, as Wolleb et al.: level 500, scale 100."""
+    """Classifier-free: w 4; by classifier, as Wolleb et al.: scale 100; both half of the way.
+
+    Half of their linear schedule leaves 28 % of the signal.
+    """
     cfg = load_detector("cfg").presets["reference"]
-    assert (cfg.level, cfg.steps, cfg.w) == (500, 500, 4.0)
+    assert (cfg.steps, cfg.w, cfg.exact) == (500, 4.0, False)
     guided = load_detector("classifier-guidance").presets["reference"]
-    assert (guided.level, guided.steps, guided.scale, guided.anneal) == (500, 500, 100.0, 0.0)
+    assert (guided.steps, guided.scale, guided.anneal) == (500, 100.0, 0.0)
+    linear = np.prod(1 - np.linspace(1e-4, 0.02, 1000)[:500])
+    for preset in (cfg, guided):
+        alpha, _ = CfgModelConfig().schedule().alpha_sigma(preset.level - 1)
+        assert alpha == pytest.approx(np.sqrt(linear), abs=0.002)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ class CfgDetector(SliceTranslator):
         "interactive": CfgConfig(steps=2),
         "fast": CfgConfig(),
         "full": CfgConfig(level=500, steps=25),
-        "reference": CfgConfig(level=500, steps=500, exact=False, w=4.0),
+        # half of the published linear schedule is as noisy as this level of the cosine schedule
+        "reference": CfgConfig(level=818, steps=500, exact=False, w=4.0),
     }
     model_config_type = CfgModelConfig
     model_config: CfgModelConfig

@@ -56,9 +56,10 @@ class ClassifierGuidanceDetector(SliceTranslator):
         "interactive": ClassifierGuidanceConfig(steps=2),
         "fast": ClassifierGuidanceConfig(),
         "full": ClassifierGuidanceConfig(level=500, steps=25),
-        # as Wolleb et al.; DDIMwithCG has level 200 and scale 3
+        # as Wolleb et al., whose level of 500 in a linear schedule is as noisy as this one;
+        # DDIMwithCG has level 200 and scale 3
         "reference": ClassifierGuidanceConfig(
-            level=500, steps=500, exact=False, scale=100.0, anneal=0.0
+            level=818, steps=500, exact=False, scale=100.0, anneal=0.0
         ),
     }
     model_config_type = GuidedModelConfig
