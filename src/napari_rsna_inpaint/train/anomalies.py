@@ -19,7 +19,7 @@ from napari_rsna_inpaint.train.holes import blob
 #: Diameter of an anomaly, mm: 7 to 70 pixels of 0.9 mm, as published.
 DIAMETER_MM = (6.3, 63.0)
 #: By how much bleeds and, less often, dark lesions differ from what they cover, HU.
-BRIGHT_HU, DARK_HU, DARK_SHARE = (6.0, 45.0), (6.0, 20.0), 0.15
+BRIGHT_HU, DARK_HU, DARK_SHARE = (6.0, 55.0), (6.0, 20.0), 0.15
 #: Anomalies of a slice: at least one.
 MAX_ANOMALIES = 3
 #: Width of the soft edge, mm.
