@@ -17,6 +17,7 @@ SAMPLINGS = [
     Sampling(method="ddim", steps=3, eta=0.5),
     Sampling(method="dpm++", steps=4, spacing="log_snr"),
     Sampling(method="repaint", steps=6, jump_length=2, n_resample=2),
+    Sampling(method="ddim_resample", steps=4, jump_length=2, n_resample=1),
 ]
 
 
