@@ -35,30 +35,30 @@ class DeblurConfig(DetectorConfig):
 
     kind: Literal["off", "gaussian", "motion", "estimate"] = Field(
         "off",
-        description="Blur to undo: none, one that is known, or a Gaussian estimated from the scan "
+        description="blur to undo: none, one that is known, or a Gaussian estimated from the scan "
         "(may alter the anatomy)",
     )
-    sigma_mm: float = Field(1.0, ge=0, le=5, description="Sigma of a Gaussian blur, mm")
-    length_mm: float = Field(3.0, ge=0, le=30, description="Length of a motion, mm")
+    sigma_mm: float = Field(1.0, ge=0, le=5, description="sigma of a Gaussian blur, mm")
+    length_mm: float = Field(3.0, ge=0, le=30, description="length of a motion, mm")
     angle_deg: float = Field(
-        0.0, ge=-180, le=180, description="Direction of a motion, degrees from x towards posterior"
+        0.0, ge=-180, le=180, description="direction of a motion, degrees from x towards posterior"
     )
     noise_hu: float = Field(
-        3.0, ge=0.1, le=50, description="Noise of the scan on the model's pixels, HU"
+        3.0, ge=0.1, le=50, description="noise of the scan on the model's pixels, HU"
     )
     method: Literal["diffpir", "wiener"] = Field(
-        "diffpir", description="With the model as prior, or by the Wiener filter without it"
+        "diffpir", description="with the model as prior, or by the Wiener filter without it"
     )
-    steps: int = Field(10, ge=2, le=300, description="Network evaluations a section for diffpir")
+    steps: int = Field(10, ge=2, le=300, description="network evaluations a section for diffpir")
     prior_weight: float = Field(
-        1.0, ge=0.01, le=100, description="Weight of the model against the data (lambda)"
+        1.0, ge=0.01, le=100, description="weight of the model against the data (lambda)"
     )
-    zeta: float = Field(1.0, ge=0, le=1, description="Share of fresh noise in every step")
+    zeta: float = Field(1.0, ge=0, le=1, description="share of fresh noise in every step")
     temperature: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Noise of the steps: 1 gives a sample with invented texture, 0 none",
+        description="noise of the steps: 1 gives a sample with invented texture, 0 none",
     )
 
     @property
