@@ -26,7 +26,7 @@ from napari_rsna_inpaint.evaluate.report import (
     measure_all,
     sets_of,
 )
-from napari_rsna_inpaint.evaluate.share import Share
+from napari_rsna_inpaint.evaluate.share import NO_NETWORK, Share
 from napari_rsna_inpaint.io.write import write_atomic, write_csv, write_json
 
 #: The detector that the others are compared with.
@@ -110,12 +110,15 @@ def write_comparison(folder: Path, shares: Sequence[Share], *, resamples: int) -
 def _about(share: Share) -> dict[str, Any]:
     if share.found is None:
         return {"failed": share.reason}
+    calls = 0 if share.name in NO_NETWORK else None
     whole = [summary for summary in share.found.summaries if not summary.interrupted]
     return {
         "provenance": share.about,
         "costs": {
             "seconds_per_scan": median(s.seconds for s in whole) if whole else None,
-            "evaluations_per_scan": median(s.evaluations for s in whole) if whole else None,
+            "evaluations_per_scan": median(s.evaluations for s in whole)
+            if whole and calls is None
+            else calls,
             "peak_memory_mb": share.peak_mb,
             "parameters": share.parameters,
             "model_mb": None if share.model_bytes is None else share.model_bytes / 1e6,

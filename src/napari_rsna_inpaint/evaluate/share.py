@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: Beside the scans of a detector: the highest memory of any run that computed one of them.
 MEMORY = "memory.json"
+#: Detectors that take norms from the folder of a model, but not its network.
+NO_NETWORK = frozenset({"b2"})
 
 
 class Event(Protocol):
@@ -150,7 +152,7 @@ def weights_of(detector: Detector) -> list[Path]:
     members = members.values() if isinstance(members, dict) else members
     files = {path.resolve() for member in members for path in weights_of(member)}
     folder = getattr(detector, "folder", None)
-    if folder is not None:
+    if folder is not None and detector.name not in NO_NETWORK and not members:
         files.add((Path(folder) / WEIGHTS).resolve())
     return sorted(files)
 
