@@ -32,7 +32,10 @@ class PublishedRule:
 
         ``sizes_mm`` are those that the squares number; the nearest published size counts.
         """
-        return squares["covered"] > np.array(VALID_SHARE, np.float32)[_published_sizes(squares, sizes_mm)]
+        return (
+            squares["covered"]
+            > np.array(VALID_SHARE, np.float32)[_published_sizes(squares, sizes_mm)]
+        )
 
     def flagged(self, squares: Squares, sizes_mm: Sequence[float]) -> npt.NDArray[np.bool_]:
         """Whether squares are valid and pass all tests, ``(n,)``."""
