@@ -43,7 +43,7 @@ COST_DEFINITIONS = {
     "on the machine that ran the comparison",
     "evaluations_per_scan": "calls of the network for one image (a block of slices for a network "
     "of volumes), median over the same scans",
-    "peak_memory_mb": "highest resident memory of the detector's process (ru_maxrss), with "
+    "peak_memory_mb": "highest resident memory of the detector's process, with "
     "program, libraries and scan, without the memory of a GPU; 10^6 bytes",
     "parameters": "of all networks that the detector loads",
     "model_mb": "size of their weights; 10^6 bytes",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from napari_rsna_inpaint import STATEMENT
 from napari_rsna_inpaint.evaluate import store
@@ -163,6 +164,7 @@ def _draw_row(places: Sequence[Axes], row: Row, folder: Path, detectors: Sequenc
         color="white",
         fontsize=7,
         transform=places[0].transAxes,
+        path_effects=[withStroke(linewidth=2.5)],
     )
 
 
