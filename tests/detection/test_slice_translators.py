@@ -151,7 +151,7 @@ def test_published_settings():
     ("name", "parameters", "reason"),
     [
         ("cfg", {"level": 3}, "steps does not fit: .*a level of 3 has no more steps"),
-        ("classifier-guidance", {"steps": 500}, "a level of 400"),
+        ("classifier-guidance", {"steps": 850}, "a level of 800"),
         ("onestep", {"levels": [0, 500]}, "levels.0 does not fit"),
         ("onestep", {"levels": []}, "levels does not fit"),
     ],

@@ -59,7 +59,7 @@ class CfgDetector(SliceTranslator):
     presets: ClassVar = {
         "interactive": CfgConfig(steps=2),
         "fast": CfgConfig(),
-        "full": CfgConfig(level=500, steps=25),
+        "full": CfgConfig(steps=25),
         # half of the published linear schedule is as noisy as this level of the cosine schedule
         "reference": CfgConfig(level=818, steps=500, exact=False, w=4.0),
     }

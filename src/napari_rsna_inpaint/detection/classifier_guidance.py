@@ -55,7 +55,7 @@ class ClassifierGuidanceDetector(SliceTranslator):
     presets: ClassVar = {
         "interactive": ClassifierGuidanceConfig(steps=2),
         "fast": ClassifierGuidanceConfig(),
-        "full": ClassifierGuidanceConfig(level=500, steps=25),
+        "full": ClassifierGuidanceConfig(steps=25),
         # as Wolleb et al., whose level of 500 in a linear schedule is as noisy as this one;
         # DDIMwithCG has level 200 and scale 3
         "reference": ClassifierGuidanceConfig(

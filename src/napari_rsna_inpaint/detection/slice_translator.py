@@ -30,7 +30,7 @@ class TranslationConfig(DetectorConfig):
     """How far a slice is taken into noise, and in which steps it comes back."""
 
     level: int = Field(
-        400,
+        800,
         ge=1,
         le=999,
         description="training timesteps (of 1000) that a slice is encoded by: more change more",

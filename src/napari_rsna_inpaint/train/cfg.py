@@ -31,19 +31,21 @@ class CfgTrainConfig(BaseTrainConfig):
     """Training of a denoiser with labels.
 
     ``label_dropout`` is the share of examples that are shown without their label, from which the
-    null label is learned; for the others see `LabelledSlices`. Validation translates slices by
+    null label is learned; for the others see `LabelledSlices`. A denoiser that is trained for long
+    sees more and more under the noise, and listens less and less to its label: the default is a
+    short run with many validations. Validation translates slices by
     ``validation_level`` timesteps in ``validation_steps`` steps with guidance ``validation_w``.
     """
 
     model: CfgModelConfig = CfgModelConfig()
-    steps: int = Field(4000, ge=1)
+    steps: int = Field(1200, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     label_dropout: float = Field(0.1, ge=0, le=1)
     bleed_share: float = Field(0.5, ge=0, le=1)
     painted_share: float = Field(0.5, ge=0, le=1)
-    validation_every: int = Field(500, ge=1)
+    validation_every: int = Field(200, ge=1)
     validation_slices: int = Field(32, ge=1)
-    validation_level: int = Field(400, ge=1)
+    validation_level: int = Field(800, ge=1)
     validation_steps: int = Field(4, ge=1)
     validation_w: float = 2.0
 

@@ -51,16 +51,16 @@ class ClassifierGuidanceTrainConfig(BaseTrainConfig):
     """
 
     model: GuidedModelConfig = GuidedModelConfig()
-    steps: int = Field(4000, ge=1)
+    steps: int = Field(1200, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     denoiser_every: int = Field(1, ge=1)
     bleed_share: float = Field(0.5, ge=0, le=1)
     painted_share: float = Field(0.5, ge=0, le=1)
     bleed_weight: float = Field(1.0, gt=0)
-    classifier_level: int = Field(600, ge=1)
-    validation_every: int = Field(500, ge=1)
+    classifier_level: int = Field(850, ge=1)
+    validation_every: int = Field(200, ge=1)
     validation_slices: int = Field(32, ge=1)
-    validation_level: int = Field(400, ge=1)
+    validation_level: int = Field(800, ge=1)
     validation_steps: int = Field(4, ge=1)
     validation_scale: float = 100.0
 
