@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from napari_rsna_inpaint import STATEMENT, __version__
 from napari_rsna_inpaint.commands import (
     bench,
+    brats,
     calibrate,
     compare,
     demo,
@@ -47,6 +48,7 @@ COMMANDS = {
     "export-onnx": export_onnx,
     "models": models,
     "bench": bench,
+    "brats": brats,
     "verdicts": verdicts,
 }
 

@@ -23,7 +23,7 @@ class ClassifierConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     patch: int = 2
-    widths: tuple[int, ...] = (24, 48, 64, 64)
+    widths: tuple[int, ...] = (32, 64, 96)
     groups: int = 8
     time_channels: int = 128
 
@@ -31,8 +31,9 @@ class ClassifierConfig(BaseModel):
 class NoisyClassifier(nn.Module):
     """``(x_t (N, 1, H, W), brain (N, 1, H, W), t (N,)) -> logits (N, 2)``: healthy, bleed.
 
-    The encoding half of the denoiser. The logits are the mean over the brain plus an attended
-    mean, in which a small bleed is not outvoted by the healthy rest of the slice.
+    The encoding half of the denoiser, and one number for every cell: the evidence of a bleed. The
+    log-odds are the logarithm of the mean of its exponential over the brain, so that a small bleed
+    is not outvoted by the healthy rest of the slice, and the gradient goes where the bleed is.
     """
 
     def __init__(self, config: ClassifierConfig) -> None:
@@ -47,8 +48,7 @@ class NoisyClassifier(nn.Module):
             nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(widths)
         )
         self.norm = nn.GroupNorm(config.groups, widths[-1])
-        self.attention = nn.Conv2d(widths[-1], 1, 1)
-        self.head = nn.Linear(2 * widths[-1], 2)
+        self.evidence = nn.Conv2d(widths[-1], 1, 1)
 
     def forward(self, x: Tensor, brain: Tensor, t: Tensor) -> Tensor:
         """Logits of noisy slices at training timesteps ``t``."""
@@ -57,18 +57,12 @@ class NoisyClassifier(nn.Module):
         for level, block in enumerate(self.blocks):
             h = self.downs[level - 1](h) if level else h
             h = block(h, time)
-        h = F.silu(self.norm(h)).flatten(2)
-        inside = F.adaptive_avg_pool2d(brain, self._cells(x)).flatten(2)
-        weight = self.attention(h.unflatten(2, self._cells(x))).flatten(2)
-        # nothing outside the brain is looked at; without any brain everything is
-        weight = weight + torch.log(inside + 1e-4)
-        attended = (h * weight.softmax(2)).sum(2)
-        mean = (h * inside).sum(2) / (inside.sum(2) + 1e-4)
-        return self.head(torch.cat([attended, mean], 1))
-
-    def _cells(self, x: Tensor) -> tuple[int, int]:
-        scale = self.config.patch * 2 ** (len(self.config.widths) - 1)
-        return x.shape[2] // scale, x.shape[3] // scale
+        evidence = self.evidence(F.silu(self.norm(h))).flatten(1).float()
+        # nothing outside the brain counts; without any brain everything does
+        inside = F.adaptive_avg_pool2d(brain, h.shape[2:]).flatten(1).float() + 1e-4
+        share = inside.log() - inside.sum(1, keepdim=True).log()
+        odds = (evidence + share).logsumexp(1)
+        return torch.stack([torch.zeros_like(odds), odds], 1)
 
 
 class GuidedModelConfig(SliceModelConfig):

@@ -125,7 +125,8 @@ class ClassifierGuidanceMethod(Method):
             "brain": torch.from_numpy(triplet.brain).float()[None],
             "noise": torch.from_numpy(noise),
             "t": torch.tensor(int(rng.integers(self.config.model.n_timesteps))),
-            "t_classified": torch.tensor(int(rng.integers(self.config.classifier_level))),
+            # more often little noise, under which there is more to learn
+            "t_classified": torch.tensor(int(self.config.classifier_level * rng.random() ** 2)),
             "class": torch.tensor(BLEED if label == Label.BLEED else HEALTHY),
         }
 
