@@ -57,7 +57,9 @@ def test_evaluations_are_those_of_the_published_loop(steps, jump_length, n_resam
     assert calls[0] == 999
 
 
-@pytest.mark.parametrize(("n", "jump", "times"), [*itertools.product((1, 2, 7), (1, 3, 9), (0, 1, 4))])
+@pytest.mark.parametrize(
+    ("n", "jump", "times"), [*itertools.product((1, 2, 7), (1, 3, 9), (0, 1, 4))]
+)
 def test_the_walk_is_the_published_one(n, jump, times):
     assert samplers.ddim_resample_times(n, jump, times) == published_walk(n, jump, times)
 
