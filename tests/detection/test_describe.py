@@ -1,11 +1,13 @@
 import importlib.util
 import json
+import re
+import shlex
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import pytest
 
-from napari_rsna_inpaint.cli import main
+from napari_rsna_inpaint.cli import _parser, main
 from napari_rsna_inpaint.detection.config import changed
 from napari_rsna_inpaint.detection.describe import describe, parameters
 from napari_rsna_inpaint.detection.names import detectors
@@ -75,3 +77,17 @@ def test_every_detector_of_this_package_has_a_page():
     for name in pages:
         assert f"(detectors/{name}.md)" in table
     assert set(detectors()) <= pages
+
+
+def test_the_commands_of_the_pages_are_understood():
+    pages = [ROOT / "docs" / "detectors.md", *(ROOT / "docs" / "detectors").glob("*.md")]
+    # on lines of their own and in tables; what text only names is no whole command
+    lines = [line for page in pages for line in page.read_text().splitlines()]
+    commands = [line for line in lines if line.startswith("rsna-inpaint ")]
+    rows = [line for line in lines if line.startswith("|")]
+    commands += [found for row in rows for found in re.findall("`(rsna-inpaint [^`]+)`", row)]
+    assert any(" train " in command for command in commands)
+    assert len(commands) > len(pages)
+    for command in commands:
+        # exits where an option is unknown or missing
+        assert _parser().parse_args(shlex.split(command)[1:]), command
