@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from slice_models import TINY, TINY_CLASSIFIER, shaken
 
 from napari_rsna_inpaint.diffusion.label_unet import CfgModelConfig, Label, LabelUNet
-from napari_rsna_inpaint.diffusion.noisy_classifier import HEALTHY, NoisyClassifier
+from napari_rsna_inpaint.diffusion.noisy_classifier import HEALTHY, NoisyClassifier, slice_logits
 from napari_rsna_inpaint.diffusion.samplers import ddim, ddim_step
 from napari_rsna_inpaint.diffusion.translation import (
     annealed,
@@ -46,7 +46,9 @@ def predict(label):
 
 def gradient(x, t):
     times = torch.full((len(x),), t)
-    return log_probability_gradient(lambda leaf: CLASSIFIER(leaf, BRAIN, times), x, HEALTHY)
+    return log_probability_gradient(
+        lambda leaf: slice_logits(CLASSIFIER(leaf, BRAIN, times), BRAIN), x, HEALTHY
+    )
 
 
 def furthest_hu(one, other):
@@ -138,7 +140,8 @@ def test_the_classifier_calls_a_slice_healthier_after_guidance():
     def log_odds(scale):
         guided = classifier_guided(null, gradient, SCHEDULE, annealed(scale, 300, 0.25))
         done = to_healthy(null, guided, x, SCHEDULE, timesteps)
-        return CLASSIFIER(done, BRAIN, torch.zeros(2)).log_softmax(1)[:, HEALTHY]
+        evidence = CLASSIFIER(done, BRAIN, torch.zeros(2))
+        return slice_logits(evidence, BRAIN).log_softmax(1)[:, HEALTHY]
 
     assert (log_odds(30.0) > log_odds(0.0)).all()
 
@@ -166,7 +169,9 @@ def test_gradients_of_one_image_do_not_depend_on_the_others():
     times = torch.full((1,), 100)
     for k in range(2):
         alone = log_probability_gradient(
-            lambda leaf: CLASSIFIER(leaf, BRAIN[:1], times), x[k : k + 1], HEALTHY
+            lambda leaf: slice_logits(CLASSIFIER(leaf, BRAIN[:1], times), BRAIN[:1]),
+            x[k : k + 1],
+            HEALTHY,
         )
         assert torch.allclose(both[k : k + 1], alone, atol=1e-6)
 

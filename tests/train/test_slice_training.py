@@ -62,8 +62,9 @@ def test_real_bleeds_come_from_slices_labelled_so(heads):
     slices = LabelledSlices(heads, CFG, (64, 48), bleed_share=1.0, painted_share=0.0)
     rng = np.random.default_rng(0)
     for _ in range(8):
-        triplet, label = slices.example(rng)
+        triplet, label, where = slices.example(rng)
         assert label == Label.BLEED
+        assert where is None
         assert float(triplet.hu[1].numpy()[triplet.brain].mean()) > 70
 
 
@@ -74,7 +75,10 @@ def test_shares_of_bleeds(heads, bleeding):
     slices = LabelledSlices(chosen, CFG, (64, 48), bleed_share=0.25, painted_share=0.5)
     rng = np.random.default_rng(0)
     drawn = [slices.example(rng) for _ in range(200)]
-    bleeds = [triplet for triplet, label in drawn if label == Label.BLEED]
+    bleeds = [triplet for triplet, label, _ in drawn if label == Label.BLEED]
+    for _, label, where in drawn:
+        if where is not None:
+            assert where.any() == (label == Label.BLEED)
     assert 0.15 < len(bleeds) / len(drawn) < 0.35
     real = [one for one in bleeds if float(one.hu[1].numpy()[one.brain].mean()) > 70]
     if bleeding:

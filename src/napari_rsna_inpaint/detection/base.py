@@ -142,4 +142,7 @@ class Detector(Protocol):
         """
 
     def provenance(self) -> dict[str, Any]:
-        """Everything needed to repeat the run: model, parameters, device."""
+        """Everything needed to repeat the run: model, parameters, device.
+
+        ``remarks``, if there are any, become notes of the run.
+        """

@@ -17,7 +17,7 @@ from napari_rsna_inpaint.detection.slice_translator import (
 )
 from napari_rsna_inpaint.diffusion.label_unet import Label
 from napari_rsna_inpaint.diffusion.model_folder import load_weights
-from napari_rsna_inpaint.diffusion.noisy_classifier import HEALTHY, GuidedModelConfig
+from napari_rsna_inpaint.diffusion.noisy_classifier import HEALTHY, GuidedModelConfig, slice_logits
 from napari_rsna_inpaint.diffusion.translation import (
     annealed,
     classifier_guided,
@@ -105,7 +105,7 @@ class ClassifierGuidanceDetector(SliceTranslator):
             times = torch.full((len(x),), t, device=x.device)
 
             def classify(leaf: Tensor) -> Tensor:
-                return self._networks["classifier"](leaf, shown, times.clone())
+                return slice_logits(self._networks["classifier"](leaf, shown, times.clone()), shown)
 
             return log_probability_gradient(classify, x, HEALTHY)
 

@@ -106,8 +106,10 @@ def detect(
         "slices": None if slices is None else [int(z) for z in slices],
         "seed": seed,
     }
+    remarks = settings.pop("remarks", [])
     provenance = _provenance(volume, started)
     provenance["notes"] += [*_scale(engine), *_thin_slices(volume, assembly.scan)]
+    provenance["notes"] += [{"code": "detector", "message": remark} for remark in remarks]
     wanted = assembly.wanted(slices)
     shelf: SliceStore | None = None
     stored: dict[int, SliceScores] = {}

@@ -29,11 +29,11 @@ class ClassifierConfig(BaseModel):
 
 
 class NoisyClassifier(nn.Module):
-    """``(x_t (N, 1, H, W), brain (N, 1, H, W), t (N,)) -> logits (N, 2)``: healthy, bleed.
+    """``(x_t (N, 1, H, W), brain (N, 1, H, W), t (N,)) -> evidence (N, 1, h, w)`` of a bleed.
 
-    The encoding half of the denoiser, and one number for every cell: the evidence of a bleed. The
-    log-odds are the logarithm of the mean of its exponential over the brain, so that a small bleed
-    is not outvoted by the healthy rest of the slice, and the gradient goes where the bleed is.
+    The encoding half of the denoiser, and one number for every cell of its last level, the
+    log-odds of a bleed in it; `slice_logits` makes those of the slice. Only the brain is looked
+    at: the skull would fill the range of the normalisation, and there is nothing to change in it.
     """
 
     def __init__(self, config: ClassifierConfig) -> None:
@@ -51,18 +51,32 @@ class NoisyClassifier(nn.Module):
         self.evidence = nn.Conv2d(widths[-1], 1, 1)
 
     def forward(self, x: Tensor, brain: Tensor, t: Tensor) -> Tensor:
-        """Logits of noisy slices at training timesteps ``t``."""
+        """Evidence in noisy slices at training timesteps ``t``."""
         time = self.time(timestep_embedding(t, self.config.time_channels).to(x.dtype))
-        h = self.stem(F.pixel_unshuffle(torch.cat([x, brain], 1), self.config.patch))
+        inputs = torch.cat([x * brain, brain], 1)
+        h = self.stem(F.pixel_unshuffle(inputs, self.config.patch))
         for level, block in enumerate(self.blocks):
             h = self.downs[level - 1](h) if level else h
             h = block(h, time)
-        evidence = self.evidence(F.silu(self.norm(h))).flatten(1).float()
-        # nothing outside the brain counts; without any brain everything does
-        inside = F.adaptive_avg_pool2d(brain, h.shape[2:]).flatten(1).float() + 1e-4
-        share = inside.log() - inside.sum(1, keepdim=True).log()
-        odds = (evidence + share).logsumexp(1)
-        return torch.stack([torch.zeros_like(odds), odds], 1)
+        return self.evidence(F.silu(self.norm(h)))
+
+
+def cells_of(plane: Tensor, evidence: Tensor) -> Tensor:
+    """Share of a mask ``(N, 1, H, W)`` in every cell of the evidence ``(N, 1, h, w)``."""
+    return F.adaptive_avg_pool2d(plane, (evidence.shape[2], evidence.shape[3]))
+
+
+def slice_logits(evidence: Tensor, brain: Tensor) -> Tensor:
+    """Logits ``(N, 2)`` of healthy and bleed from the evidence of all cells.
+
+    The log-odds are the logarithm of the mean of the cells' odds over the brain, so that a small
+    bleed is not outvoted by the healthy rest of the slice, and the gradient goes where it is.
+    """
+    # nothing outside the brain counts; without any brain everything does
+    inside = cells_of(brain, evidence).flatten(1).float() + 1e-4
+    share = inside.log() - inside.sum(1, keepdim=True).log()
+    odds = (evidence.flatten(1).float() + share).logsumexp(1)
+    return torch.stack([torch.zeros_like(odds), odds], 1)
 
 
 class GuidedModelConfig(SliceModelConfig):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,16 @@ from torch import Tensor, nn
 from napari_rsna_inpaint.diffusion.label_unet import CfgModelConfig, Label
 from napari_rsna_inpaint.diffusion.model import Condition
 from napari_rsna_inpaint.diffusion.model_folder import load_config, load_weights, method_of
-from napari_rsna_inpaint.diffusion.noisy_classifier import BLEED, HEALTHY, GuidedModelConfig
+from napari_rsna_inpaint.diffusion.noisy_classifier import (
+    BLEED,
+    HEALTHY,
+    GuidedModelConfig,
+    cells_of,
+    slice_logits,
+)
 from napari_rsna_inpaint.diffusion.translation import (
     annealed,
     classifier_guided,
-    encoding_timesteps,
     log_probability_gradient,
     to_healthy,
 )
@@ -28,73 +32,44 @@ from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.evaluate.metrics import Sweep
 from napari_rsna_inpaint.train.cfg import CfgMethod
 from napari_rsna_inpaint.train.dataset import Triplet
-from napari_rsna_inpaint.train.denoising import amplitudes, denoising_loss, diffused
-from napari_rsna_inpaint.train.labelled import LabelledSlices
-from napari_rsna_inpaint.train.lesion_outlines import LesionOutlines
-from napari_rsna_inpaint.train.method import Loss, Method, Picture
-from napari_rsna_inpaint.train.prepare import PreparedSeries
-from napari_rsna_inpaint.train.settings import BaseTrainConfig
-from napari_rsna_inpaint.train.whole_slices import WholeSliceValidation, whole_slice
+from napari_rsna_inpaint.train.denoising import denoising_loss, diffused
+from napari_rsna_inpaint.train.labelled_method import LabelledMethod, LabelledTrainConfig, times
+from napari_rsna_inpaint.train.method import Loss
+from napari_rsna_inpaint.train.whole_slices import whole_slice
 
 DENOISER, CLASSIFIER = "denoiser", "classifier"
+#: A cell bleeds from this share on, and counts so many times more: most do not.
+CELL_SHARE, CELL_WEIGHT = 0.25, 5.0
 
 
-class ClassifierGuidanceTrainConfig(BaseTrainConfig):
+class ClassifierGuidanceTrainConfig(LabelledTrainConfig):
     """Training of both networks in one run.
 
     The denoiser sees every slice without a label. ``denoiser_every``: it learns from every so many
     batches only, which suits a run that starts from a trained one (``--init`` takes a model of
-    ``cfg`` as well). For the examples see `LabelledSlices`; ``bleed_weight`` is the class weight
-    of bleeds in the cross-entropy. ``classifier_level``: the classifier learns timesteps up to
-    it, at which it is asked. Validation translates slices as in `CfgTrainConfig`, with
+    ``cfg`` as well). ``bleed_weight`` is the class weight of bleeds in the cross-entropy. The
+    classifier learns timesteps up to ``classifier_level``. Validations guide by
     ``validation_scale``.
     """
 
     model: GuidedModelConfig = GuidedModelConfig()
-    steps: int = Field(1200, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
     denoiser_every: int = Field(1, ge=1)
-    bleed_share: float = Field(0.5, ge=0, le=1)
-    painted_share: float = Field(0.5, ge=0, le=1)
     bleed_weight: float = Field(1.0, gt=0)
     classifier_level: int = Field(850, ge=1)
-    validation_every: int = Field(200, ge=1)
-    validation_slices: int = Field(32, ge=1)
-    validation_level: int = Field(800, ge=1)
-    validation_steps: int = Field(4, ge=1)
     validation_scale: float = 100.0
 
 
-class ClassifierGuidanceMethod(Method):
+class ClassifierGuidanceMethod(LabelledMethod):
     """Denoiser: v-prediction of whole slices. Classifier: cross-entropy of noisy slices.
 
     Weakly supervised: the classifier learns from slices labelled as bleeding or not (Wolleb et
-    al. 2022) and from painted bleeds.
+    al. 2022) and from painted bleeds. Of these alone it is told the place, too: from labels of
+    whole slices alone, a few thousand examples teach it nothing.
     """
 
     name = "classifier-guidance"
     config_type = ClassifierGuidanceTrainConfig
-    needs_bleeds = True
     config: ClassifierGuidanceTrainConfig
-
-    def __init__(
-        self,
-        config: ClassifierGuidanceTrainConfig,
-        training: list[PreparedSeries],
-        validation: list[PreparedSeries],
-        outlines: LesionOutlines | None = None,
-    ) -> None:
-        super().__init__(config, training, validation, outlines)
-        self._slices = LabelledSlices(
-            training,
-            config.model,
-            config.shape,
-            bleed_share=config.bleed_share,
-            painted_share=config.painted_share,
-        )
-        self._validation = WholeSliceValidation(validation, config)
-        self._schedule = config.model.schedule()
-        self._amplitudes = amplitudes(self._schedule)
 
     def networks(self) -> dict[str, nn.Module]:
         """Denoiser and classifier."""
@@ -118,16 +93,15 @@ class ClassifierGuidanceMethod(Method):
     def example(self, number: int) -> dict[str, Tensor]:
         """``image``, ``brain`` and ``noise`` ``(1, y, x)``; timesteps and the class."""
         rng = np.random.default_rng([self.config.seed, number])
-        triplet, label = self._slices.example(rng)
-        noise = rng.standard_normal((1, *triplet.brain.shape), dtype=np.float32)
+        planes, label, where = self.noisy(rng)
+        known = np.zeros(planes["brain"].shape[1:], bool) if where is None else where
         return {
-            "image": self.config.model.encode(triplet.hu[1:2]),
-            "brain": torch.from_numpy(triplet.brain).float()[None],
-            "noise": torch.from_numpy(noise),
-            "t": torch.tensor(int(rng.integers(self.config.model.n_timesteps))),
+            **planes,
             # more often little noise, under which there is more to learn
             "t_classified": torch.tensor(int(self.config.classifier_level * rng.random() ** 2)),
             "class": torch.tensor(BLEED if label == Label.BLEED else HEALTHY),
+            "bleed": torch.from_numpy(known).float()[None],
+            "located": torch.tensor(float(where is not None)),
         }
 
     def losses(
@@ -136,22 +110,33 @@ class ClassifierGuidanceMethod(Method):
         """First the classifier learns from a batch, then the denoiser."""
         wanted, brain = batch["class"], batch["brain"]
         noisy, _ = diffused({**batch, "t": batch["t_classified"]}, self._amplitudes)
-        logits = networks[CLASSIFIER](noisy, brain, batch["t_classified"])
+        evidence = networks[CLASSIFIER](noisy, brain, batch["t_classified"]).float()
         weight = torch.where(wanted == BLEED, self.config.bleed_weight, 1.0)
-        error = F.cross_entropy(logits.float(), wanted, reduction="none") * weight
-        yield Loss(CLASSIFIER, error.sum(), weight.sum())
+        logits = slice_logits(evidence, brain)
+        error = F.cross_entropy(logits, wanted, reduction="none") * weight
+        located = self._cell_error(evidence, batch) * batch["located"]
+        yield Loss(CLASSIFIER, (error + located).sum(), weight.sum())
         if step % self.config.denoiser_every == 0:
             x_t, target = diffused(batch, self._amplitudes)
             null = torch.full_like(batch["t"], Label.NULL)
             predicted = networks[DENOISER](x_t, brain, batch["t"], null)
             yield denoising_loss(DENOISER, predicted, target, brain)
 
+    def _cell_error(self, evidence: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Cross-entropy of the cells in the brain, ``(N,)``, where the place of bleeds is known."""
+        inside = cells_of(batch["brain"], evidence)
+        truth = (cells_of(batch["bleed"], evidence) > CELL_SHARE).float()
+        error = F.binary_cross_entropy_with_logits(
+            evidence, truth, reduction="none", pos_weight=evidence.new_tensor(CELL_WEIGHT)
+        )
+        return (error * inside).sum((1, 2, 3)) / (inside.sum((1, 2, 3)) + 1e-4)
+
     def figures(self, networks: Mapping[str, nn.Module]) -> dict[str, float]:
         """Errors of translations, and how well painted bleeds are told from healthy slices.
 
         ``classifier_auroc`` is that of held-out slices at a quarter of the validation level.
         """
-        found = self._validation.figures(partial(self._translate, networks))
+        found = super().figures(networks)
         if not self._validation.slices:
             return {"classifier_auroc": math.nan, **found}
         healthy = self._scores(networks, self._validation.slices)
@@ -159,10 +144,6 @@ class ClassifierGuidanceMethod(Method):
         truth = np.repeat([False, True], [len(healthy), len(painted)])
         auroc = float(Sweep.of(np.concatenate([healthy, painted]), truth).auroc())
         return {"classifier_auroc": auroc, **found}
-
-    def pictures(self, networks: Mapping[str, nn.Module]) -> list[Picture]:
-        """Translations of held-out slices with painted bleeds."""
-        return self._validation.pictures(partial(self._translate, networks))
 
     @torch.inference_mode()
     def _scores(self, networks: Mapping[str, nn.Module], slices: list[Triplet]) -> np.ndarray:
@@ -176,30 +157,27 @@ class ClassifierGuidanceMethod(Method):
             condition = whole_slice(triplet, self.config.model)
             noise = torch.randn(condition.image.shape, generator=generator)
             x_t = (alpha * condition.image + sigma * noise).to(device)
-            logits = network(x_t, condition.brain.to(device), torch.tensor([t], device=device))
+            brain = condition.brain.to(device)
+            logits = slice_logits(network(x_t, brain, torch.tensor([t], device=device)), brain)
             scores.append(float(logits[0, BLEED] - logits[0, HEALTHY]))
         return np.array(scores)
 
-    @torch.inference_mode()
-    def _translate(self, networks: Mapping[str, nn.Module], condition: Condition) -> Tensor:
-        config = self.config
-        condition = condition.to(next(networks[DENOISER].parameters()).device)
+    def translate(self, networks: Mapping[str, nn.Module], condition: Condition) -> Tensor:
+        """Encoded and, guided by the classifier, decoded."""
+        # no inference tensors inside a graph
+        with torch.inference_mode(False):
+            brain = condition.brain.clone()
 
         def predict(x: Tensor, t: int) -> Tensor:
-            times = torch.full((len(x),), t, device=x.device)
-            return networks[DENOISER](x, condition.brain, times, torch.full_like(times, Label.NULL))
+            at = times(x, t)
+            return networks[DENOISER](x, condition.brain, at, torch.full_like(at, Label.NULL))
 
         def gradient(x: Tensor, t: int) -> Tensor:
-            times = torch.full((len(x),), t, device=x.device)
-            # no inference tensors inside a graph
-            brain = condition.brain.clone()
+            at = times(x, t).clone()
             return log_probability_gradient(
-                lambda leaf: networks[CLASSIFIER](leaf, brain, times), x, HEALTHY
+                lambda leaf: slice_logits(networks[CLASSIFIER](leaf, brain, at), brain), x, HEALTHY
             )
 
-        level = config.validation_level
-        timesteps = encoding_timesteps(self._schedule, level, config.validation_steps)
-        scale = annealed(config.validation_scale, level, 0.25)
+        scale = annealed(self.config.validation_scale, self.config.validation_level, 0.25)
         guided = classifier_guided(predict, gradient, self._schedule, scale)
-        x = to_healthy(predict, guided, condition.image, self._schedule, timesteps)
-        return config.model.decode(x)
+        return to_healthy(predict, guided, condition.image, self._schedule, self._timesteps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_rsna_inpaint.diffusion.label_unet import Label
 from napari_rsna_inpaint.diffusion.model import ImageModelConfig
@@ -48,16 +49,27 @@ class LabelledSlices:
         self._bleed_share = bleed_share
         self._painted_share = painted_share if self._bleeding is not None else 1.0
 
-    def example(self, rng: np.random.Generator) -> tuple[Triplet, Label]:
-        """One augmented slice and its label."""
+    def example(
+        self, rng: np.random.Generator
+    ) -> tuple[Triplet, Label, npt.NDArray[np.bool_] | None]:
+        """One augmented slice, its label, and where it bleeds.
+
+        That is ``(y, x)`` bool: nowhere in healthy slices, known of painted bleeds, None for real
+        ones.
+        """
         if rng.random() >= self._bleed_share:
-            return _draw(self._healthy, rng), Label.HEALTHY
+            return _healthy(_draw(self._healthy, rng))
         if self._bleeding is not None and rng.random() >= self._painted_share:
-            return _draw(self._bleeding, rng), Label.BLEED
+            return _draw(self._bleeding, rng), Label.BLEED, None
         triplet = _draw(self._healthy, rng)
         if not triplet.brain.any():
-            return triplet, Label.HEALTHY
-        return paint_bleed(triplet, self._pixel_mm, rng)[0], Label.BLEED
+            return _healthy(triplet)
+        painted, lesion = paint_bleed(triplet, self._pixel_mm, rng)
+        return painted, Label.BLEED, lesion
+
+
+def _healthy(triplet: Triplet) -> tuple[Triplet, Label, npt.NDArray[np.bool_]]:
+    return triplet, Label.HEALTHY, np.zeros(triplet.brain.shape, bool)
 
 
 def _draw(slices: HealthySlices, rng: np.random.Generator) -> Triplet:
