@@ -89,7 +89,7 @@ class DetectPanel(QWidget):
         self._list_sources()
 
     def _lay_out(self) -> None:
-        more = QToolButton()
+        more = self._more = QToolButton()
         more.setText("Options")
         more.setCheckable(True)
         more.setToolTip("Detector, device and parameters")
@@ -142,6 +142,8 @@ class DetectPanel(QWidget):
         self._job = job
         self.error = None
         self._begun = 0.0
+        # room for what is found
+        self._more.setChecked(False)
         self._set_running(True)
         self.bar.reset()
         self.bar.setRange(0, 0)

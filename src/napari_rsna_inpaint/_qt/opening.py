@@ -35,8 +35,8 @@ class Opened:
         The run that was left, and its images if they are kept here; or None.
     problem
         What of that run cannot be shown and why, or empty.
-    model, licence
-        The model that will be used, and the line of its card on its terms.
+    terms
+        What the cards of the installed models say of their licence, each line once.
     """
 
     store: Store
@@ -44,8 +44,7 @@ class Opened:
     run: Run | None
     detection: Detection | None
     problem: str
-    model: str
-    licence: str
+    terms: tuple[str, ...]
 
 
 def results_folder() -> Path:
@@ -63,10 +62,10 @@ def opening_job(volume: CTVolume, store: Store | None, chosen: Settings) -> Job:
         run = casebook.last_run()
         detection, problem = _images(casebook, run, volume)
         # loads torch, which the first detection would wait for
-        from napari_rsna_inpaint.diffusion.model_folder import find_model
+        from napari_rsna_inpaint.diffusion.model_folder import find_model, installed_models
 
-        model = find_model()
-        return Opened(book, casebook, run, detection, problem, model.name, licence(model))
+        terms = dict.fromkeys(licence(find_model(name, None)) for name in installed_models())
+        return Opened(book, casebook, run, detection, problem, tuple(terms))
 
     return Job("opening of the study", compute)
 

@@ -35,9 +35,9 @@ class Terms(QFrame):
         """What is shown."""
         return self._text.text()
 
-    def show_terms(self, model: str, licence: str) -> None:
-        """Show the licence line of a model's card."""
-        self._text.setText(f"<b>{STATEMENT}</b><br>Model {model}. {licence}")
+    def show_terms(self, terms: tuple[str, ...]) -> None:
+        """Show what the models' cards say of their licence."""
+        self._text.setText("<br>".join([f"<b>{STATEMENT}</b>", *terms]))
         self.setVisible(True)
 
     def _close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -505,7 +506,8 @@ class Workstation(QWidget):
     # ---- terms, place, errors -----------------------------------------------------------
 
     def _terms_key(self, opened: Opened) -> str:
-        return f"terms:{opened.model}:{_reader()}"
+        # anew where the terms are others
+        return f"terms:{zlib.crc32(' '.join(opened.terms).encode()):08x}:{_reader()}"
 
     def _show_terms(self) -> None:
         self._guarded(self._show_new_terms)
@@ -513,7 +515,7 @@ class Workstation(QWidget):
     def _show_new_terms(self) -> None:
         opened = self._opened
         if opened is not None and not opened.store.setting(self._terms_key(opened)):
-            self.terms.show_terms(opened.model, opened.licence)
+            self.terms.show_terms(opened.terms)
 
     def _keep_terms(self) -> None:
         opened = self._opened
