@@ -164,7 +164,7 @@ def _draw_row(places: Sequence[Axes], row: Row, folder: Path, detectors: Sequenc
         color="white",
         fontsize=7,
         transform=places[0].transAxes,
-        path_effects=[withStroke(linewidth=2.5)],
+        path_effects=[withStroke(linewidth=2.5, foreground="black")],
     )
 
 
