@@ -25,10 +25,10 @@ pytestmark = pytest.mark.gui
 def untrained(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = model.ModelConfig(network=UNetConfig(widths=(32, 32), groups=4))
     torch.manual_seed(0)
-    folder = tmp_path / "untrained"
+    folder = tmp_path / model_folder.DEFAULT_MODELS["grid"]
     model_folder.save_model(folder, PatchUNet(config.network), config)
     shutil.copy(tiny_model / CALIBRATION, folder)
-    monkeypatch.setattr(model, "models_folder", lambda: tmp_path)
+    monkeypatch.setattr(model_folder, "models_folder", lambda: tmp_path)
 
 
 @pytest.mark.usefixtures("untrained")
