@@ -97,6 +97,38 @@ def test_an_error_becomes_a_sentence_and_the_dock_works_on(
     assert ended.args == [True]
 
 
+def test_a_result_says_who_found_it_and_what_was_remarked(
+    panel: Any, fake: Any, phantom: Phantom, qtbot: Any
+) -> None:
+    remark = "Parameters differ from those of 'fast'."
+    known = [{"code": note.code, "message": note.message} for note in phantom.volume.notes]
+    fake.detection.run |= {
+        "detector": "cfg",
+        "protocol": "fast",
+        "notes": [*known, {"code": "other-calibration", "message": remark}],
+    }
+    with qtbot.waitSignal(panel.settled, timeout=10_000):
+        panel.start()
+    assert panel.message.text() == f"1 finding by cfg, fast.\n{remark}"
+
+
+def test_what_cannot_be_used_leaves_the_result_as_it_is(
+    viewer: Any, station: Any, qtbot: Any
+) -> None:
+    panel = station.detect
+    with qtbot.waitSignal(panel.settled, timeout=10_000):
+        panel.start()
+    panel.choice.load()
+    qtbot.waitUntil(lambda: not panel.choice.loading, timeout=60_000)
+    panel.choice.form.set_values({"sizes_mm": "wide"})
+    panel.start()
+    assert not panel.running
+    assert "sizes_mm" in panel.message.text()
+    assert "Findings" in viewer.layers
+    panel.choice.form.reset()
+    assert "sizes_mm" not in panel.message.text()
+
+
 def test_the_result_of_a_removed_ct_is_dropped(
     viewer: Any, panel: Any, fake: Any, qtbot: Any
 ) -> None:

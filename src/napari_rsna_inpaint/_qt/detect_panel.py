@@ -10,9 +10,9 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
+    QLabel,
     QProgressBar,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -29,11 +29,14 @@ from napari_rsna_inpaint.detection.names import protocols
 from napari_rsna_inpaint.detection.result import Detection
 from napari_rsna_inpaint.errors import RsnaInpaintError
 
+_LOADING = "The detectors are still being loaded: try again in a moment."
 _NO_CT = "Open a CT study first: File > IO Utilities > Open CT study, or a sample."
 
 
 class DetectPanel(QWidget):
     """Run a detection on a CT layer.
+
+    Its options, ``choice``, are shown elsewhere: they need the room of the findings.
 
     Signals
     -------
@@ -59,6 +62,7 @@ class DetectPanel(QWidget):
         self.error: RsnaInpaintError | None = None
         self._begun = 0.0
         self._done_then = 0
+        self._refused = False
 
         chosen = settings()
         self.source = QComboBox()
@@ -68,8 +72,9 @@ class DetectPanel(QWidget):
         )
         self.protocol = choices(protocols().items())
         self.protocol.setCurrentText(chosen.protocol)
-        self.choice = DetectorOptions(self.protocol, chosen.device)
-        self.detector, self.device = self.choice.detector, self.choice.device
+        self.choice = DetectorOptions(self.protocol, chosen.detector, chosen.device)
+        self.how = QLabel()
+        self.how.setStyleSheet("color: #90a4ae; font-size: 11px;")
         for box in (self.source, self.protocol):
             # letters are keys of the reader, not a search in a list
             box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -79,6 +84,8 @@ class DetectPanel(QWidget):
         self.message = Message()
         self._lay_out()
 
+        self.choice.changed.connect(self._say_how)
+        self._say_how()
         self.source.currentIndexChanged.connect(self._choose)
         self.start_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
@@ -89,35 +96,23 @@ class DetectPanel(QWidget):
         self._list_sources()
 
     def _lay_out(self) -> None:
-        more = self._more = QToolButton()
-        more.setText("Options")
-        more.setCheckable(True)
-        more.setToolTip("Detector, device and parameters")
         run = QHBoxLayout()
-        for widget, stretch in (
-            (self.protocol, 2),
-            (self.start_button, 2),
-            (self.cancel_button, 2),
-            (more, 0),
-        ):
-            run.addWidget(widget, stretch)
-        self.choice.setVisible(False)
-        more.toggled.connect(self.choice.setVisible)
-        more.toggled.connect(lambda shown: self.choice.load() if shown else None)
+        for widget in (self.protocol, self.start_button, self.cancel_button):
+            run.addWidget(widget, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.source)
         layout.addLayout(run)
-        layout.addWidget(self.choice)
+        layout.addWidget(self.how)
         layout.addWidget(self.bar)
         layout.addWidget(self.message)
 
     def options(self) -> dict[str, Any]:
         """How a detection would be run now, as for ``detect``."""
         return {
-            "detector": self.detector.currentText(),
+            "detector": self.choice.name,
             "protocol": self.protocol.currentText(),
-            "device": self.device.currentText(),
+            "device": self.choice.device.currentText(),
             "parameters": self.choice.parameters(),
         }
 
@@ -128,6 +123,11 @@ class DetectPanel(QWidget):
             return
         if source is None or not is_ct(source):
             self.message.say(_NO_CT)
+            return
+        if self.choice.loading or self.choice.problem():
+            # before an earlier result goes
+            self._refused = True
+            self.message.say(self.choice.problem() or _LOADING)
             return
         self._reading.read(source)
         self._reading.show(None)
@@ -142,8 +142,6 @@ class DetectPanel(QWidget):
         self._job = job
         self.error = None
         self._begun = 0.0
-        # room for what is found
-        self._more.setChecked(False)
         self._set_running(True)
         self.bar.reset()
         self.bar.setRange(0, 0)
@@ -164,6 +162,7 @@ class DetectPanel(QWidget):
             self._result = LiveResult(self._viewer, source)
             self._result.begin()
             self._result.finish(detection)
+            self.message.say(f"Kept from before: {self._summary(detection, cancelled=False)}")
             self._reading.show(detection)
 
     @property
@@ -204,7 +203,7 @@ class DetectPanel(QWidget):
         else:
             complete = not cancelled
             result.finish(detection)
-            self.message.say(_summary(detection, cancelled))
+            self.message.say(self._summary(detection, cancelled=cancelled))
             self._reading.show(detection)
         self._follow()
         self.settled.emit(complete)
@@ -217,6 +216,21 @@ class DetectPanel(QWidget):
         self.message.complain(error)
         self._follow()
         self.settled.emit(False)
+
+    def _summary(self, detection: Detection, *, cancelled: bool) -> str:
+        """How many findings, by what, and what the run remarked besides what the scan says."""
+        volume = None if self._result is None else self._result.volume
+        known = [] if volume is None else [note.message for note in volume.notes]
+        remarks = [note["message"] for note in detection.run.get("notes", [])]
+        new = [remark for remark in remarks if remark not in known]
+        return "\n".join([_count(detection, cancelled), *new])
+
+    def _say_how(self) -> None:
+        self.how.setText(self.choice.unusual())
+        self.how.setVisible(bool(self.choice.unusual()))
+        if self._refused:
+            self._refused = False
+            self._introduce()
 
     def _end_job(self) -> LiveResult | None:
         self._job = None
@@ -274,9 +288,11 @@ def _duration(seconds: float) -> str:
     return f"about {round(seconds / 60)} min"
 
 
-def _summary(detection: Detection, cancelled: bool) -> str:
+def _count(detection: Detection, cancelled: bool) -> str:
     count = len(detection.findings)
     words = f"{count} finding{'' if count == 1 else 's'}" if count else "No finding"
+    if "detector" in detection.run:
+        words += f" by {detection.run['detector']}, {detection.run['protocol']}"
     if cancelled:
         words += f" in the {int(detection.done.sum())} slices finished before it was stopped"
     return words + "."

@@ -29,6 +29,8 @@ class Settings:
     ----------
     device
         Where the network runs.
+    detector
+        Name of the detector that looks.
     protocol
         Protocol of a detection.
     completions
@@ -49,6 +51,7 @@ class Settings:
     """
 
     device: DeviceName = "auto"
+    detector: str = "grid"
     protocol: ProtocolName = "fast"
     completions: int = 4
     presets: tuple[Preset, ...] = parse_presets(DEFAULT_PRESETS)
@@ -101,6 +104,7 @@ def checked(stored: Mapping[str, Any]) -> Settings:
         side_views = unusable("side_views", "it is neither on nor off")
     return Settings(
         device=one_of("device", get_args(DeviceName)),
+        detector=text("detector") or usual.detector,
         protocol=one_of("protocol", get_args(ProtocolName)),
         completions=completions,
         presets=presets,

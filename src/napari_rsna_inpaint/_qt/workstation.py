@@ -108,6 +108,7 @@ class Workstation(QWidget):
         for panel, name in (
             (self.findings, "Findings"),
             (self.region, "Region"),
+            (self.detect.choice, "Options"),
             (self.keys, "Keys"),
         ):
             self.tabs.addTab(panel, name)
@@ -127,6 +128,7 @@ class Workstation(QWidget):
         self.reading.study_changed.connect(self._turn_to_study)
         self.reading.result_changed.connect(self._turn_to_result)
         self.detect.started.connect(self._show_terms)
+        self.detect.started.connect(self._leave_options)
         self.terms.understood.connect(self._keep_terms)
         self.findings.chosen.connect(self.show_finding)
         self.findings.wanted.connect(self._wanted)
@@ -492,6 +494,10 @@ class Workstation(QWidget):
     def show_help(self) -> None:
         """List all keys."""
         self.tabs.setCurrentWidget(self.keys)
+
+    def _leave_options(self) -> None:
+        if self.tabs.currentWidget() is self.detect.choice:
+            self.tabs.setCurrentWidget(self.findings)
 
     def _keep_edit(self, edit: Edit) -> None:
         case = self._case

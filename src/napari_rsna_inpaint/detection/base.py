@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
 from napari_rsna_inpaint.detection.calibration import Calibration
-from napari_rsna_inpaint.detection.scan import Scan
 from napari_rsna_inpaint.detection.square_metrics import Squares, no_squares
 from napari_rsna_inpaint.inpaint.resample import ModelGrid
 from napari_rsna_inpaint.volume import CTVolume
+
+if TYPE_CHECKING:
+    # It loads torch, which reading a result must not wait for.
+    from napari_rsna_inpaint.detection.scan import Scan
 
 #: ``(done, total)`` network evaluations.
 OnStep = Callable[[int, int], None]

@@ -7,18 +7,21 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_rsna_inpaint.detection.identity import pixel_sha256
-from napari_rsna_inpaint.detection.region import Reinpainting
 from napari_rsna_inpaint.detection.result import Detection, Finding, Maps, Square
 from napari_rsna_inpaint.errors import InputRefused, OutputFailed
 from napari_rsna_inpaint.io.nifti import nearest_axes, read_voxels
 from napari_rsna_inpaint.io.write import nifti_affine, write_csv, write_json, write_nifti
 from napari_rsna_inpaint.volume import CTVolume
+
+if TYPE_CHECKING:
+    # It loads torch, which a window that opens must not wait for.
+    from napari_rsna_inpaint.detection.region import Reinpainting
 
 RUN = "run.json"
 #: Name of the file of every image.
