@@ -19,10 +19,10 @@ from napari_rsna_inpaint.brats.work import (
     Work,
     each_case,
     key_of,
-    make_folder,
     seed_of,
     stored_record,
 )
+from napari_rsna_inpaint.detection.files import make_folder
 from napari_rsna_inpaint.diffusion.wavelet_model import WaveletDenoiser
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.inpaint.volumetric import VolumeSampling, iterate_completions

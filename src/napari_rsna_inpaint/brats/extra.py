@@ -27,10 +27,10 @@ from napari_rsna_inpaint.brats.work import (
     Work,
     each_case,
     key_of,
-    make_folder,
     seed_of,
     stored_record,
 )
+from napari_rsna_inpaint.detection.files import make_folder
 from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.io.write import write_json
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from napari_rsna_inpaint.brats.cases import T1N, UNHEALTHY, Case, brain_of
 from napari_rsna_inpaint.brats.normalise import WINDOW, Scale
-from napari_rsna_inpaint.brats.work import Progress, Work, each_case, key_of, make_folder
+from napari_rsna_inpaint.brats.work import Progress, Work, each_case, key_of
+from napari_rsna_inpaint.detection.files import make_folder
 from napari_rsna_inpaint.errors import InputRefused
 from napari_rsna_inpaint.io.write import write_csv, write_json
 from napari_rsna_inpaint.label_table import NO

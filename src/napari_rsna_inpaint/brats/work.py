@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_rsna_inpaint.brats.cases import Case
-from napari_rsna_inpaint.errors import Cancelled, InputRefused, OutputFailed
+from napari_rsna_inpaint.errors import Cancelled, InputRefused
 from napari_rsna_inpaint.train.headers import short_hash
 
 #: Called with the number of finished cases and of all; a part of a case counts as such.
@@ -92,19 +92,3 @@ def stored_record(path: Path, key: str) -> dict[str, Any] | None:
         return dict(record) if record["key"] == key else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder.
-
-    Raises
-    ------
-    OutputFailed
-        If it cannot be created.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputFailed(
-            f"The folder {folder} cannot be created ({error.strerror}); name another with -o."
-        ) from error
